@@ -1,0 +1,120 @@
+"""Values to a JSON header and arrays, and back; records and the wire both speak it.
+
+Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys, enums,
+numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is harmless:
+it can only name these types, with their own fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib
+import math
+from typing import Any
+
+import numpy as np
+
+from model_zoo.types import UserError
+
+ALLOWED = (
+    "model_zoo.types",
+    "model_zoo.modalities.image",
+    "model_zoo.modalities.text",
+    "model_zoo.modalities.tabular",
+    "explainers.types",
+    "explainers.runtime.types",
+)
+KINDS = "biuf"  # array kinds: no objects, no text
+
+
+def encode(value: Any) -> tuple[Any, list[np.ndarray]]:
+    """A JSON value that refers to arrays by number, and the arrays."""
+    arrays: list[np.ndarray] = []
+    return _encode(value, arrays), arrays
+
+
+def decode(header: Any, arrays: list[np.ndarray]) -> Any:
+    """The value again; UserError if the header is not one that encode() makes."""
+    try:
+        return _decode(header, arrays)
+    except UserError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ImportError, RecursionError) as error:
+        raise UserError("This is not a record that Assay wrote, or it was damaged on the way; it was not opened.") from error
+
+
+def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
+    if value is None or isinstance(value, (bool, str)):
+        if isinstance(value, enum.Enum):
+            return {"enum": _name(value), "value": value.value}
+        return value
+    if isinstance(value, enum.Enum):
+        return {"enum": _name(value), "value": value.value}
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return number if math.isfinite(number) else {"float": repr(number)}
+    if isinstance(value, bytes):
+        arrays.append(np.frombuffer(value, dtype=np.uint8))
+        return {"bytes": len(arrays) - 1}
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in KINDS:
+            raise TypeError(f"an array of {value.dtype} cannot be recorded")
+        arrays.append(np.ascontiguousarray(value).reshape(value.shape))
+        return {"array": len(arrays) - 1}
+    if isinstance(value, tuple):
+        return {"tuple": [_encode(one, arrays) for one in value]}
+    if isinstance(value, list):
+        return [_encode(one, arrays) for one in value]
+    if isinstance(value, dict):
+        return {"dict": [[str(key), _encode(one, arrays)] for key, one in value.items()]}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        _class(_name(value))
+        kept = {one.name: _encode(getattr(value, one.name), arrays) for one in dataclasses.fields(value)}
+        return {"is": _name(value), "fields": kept}
+    raise TypeError(f"{type(value).__name__} cannot be recorded")
+
+
+def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
+    if header is None or isinstance(header, (bool, str, int, float)):
+        return header
+    if isinstance(header, list):
+        return [_decode(one, arrays) for one in header]
+    match header:
+        case {"array": int(index)}:
+            return arrays[index]
+        case {"bytes": int(index)}:
+            return arrays[index].tobytes()
+        case {"float": str(text)}:
+            return float(text)
+        case {"tuple": list(items)}:
+            return tuple(_decode(one, arrays) for one in items)
+        case {"dict": list(items)}:
+            return {str(key): _decode(one, arrays) for key, one in items}
+        case {"enum": str(name), "value": raw}:
+            found = _class(name)
+            if not issubclass(found, enum.Enum):
+                raise TypeError(name)
+            return found(raw)
+        case {"is": str(name), "fields": dict(kept)}:
+            found = _class(name)
+            if not dataclasses.is_dataclass(found):
+                raise TypeError(name)
+            return found(**{key: _decode(one, arrays) for key, one in kept.items()})
+    raise TypeError("unknown header")
+
+
+def _name(value: Any) -> str:
+    return f"{type(value).__module__}:{type(value).__qualname__}"
+
+
+def _class(name: str) -> Any:
+    module, _, qualname = name.partition(":")
+    if module not in ALLOWED:
+        raise TypeError(f"{name} cannot be recorded")
+    found = getattr(importlib.import_module(module), qualname)
+    if not isinstance(found, type):
+        raise TypeError(name)
+    return found

@@ -1,0 +1,46 @@
+"""What can be explained: models, their inputs, and the bundled zoo.
+
+    model = model_zoo.load("efficientnet_lite0")
+    model = model_zoo.wrap(module, modality="tabular", task="classification", output="logit", ...)
+
+torch is imported when a model is loaded, not when this package is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from model_zoo.types import Capability, Column, ModelCard, Sample, Target, UserError
+
+if TYPE_CHECKING:
+    from model_zoo.model import Model
+
+__all__ = ["Capability", "Column", "ModelCard", "Sample", "Target", "UserError", "cards", "examples", "load", "wrap"]
+
+
+def cards() -> tuple[ModelCard, ...]:
+    """The cards of the bundled models, without loading any."""
+    from model_zoo import catalogue
+
+    return catalogue.cards()
+
+
+def examples(model: str = "") -> Any:
+    """The bundled samples that fit a model id, or all of them."""
+    from model_zoo import catalogue
+
+    return catalogue.examples(model)
+
+
+def load(name: str, device: str = "cpu") -> Model:
+    """Load a bundled model by its id, on a device."""
+    from model_zoo import catalogue
+
+    return catalogue.load(name, device)
+
+
+def wrap(network: Any, **about: Any) -> Model:
+    """Make any torch module or callable explainable; see model_zoo.wrapping.wrap for the arguments."""
+    from model_zoo.wrapping import wrap as wrapped
+
+    return wrapped(network, **about)

@@ -1,0 +1,153 @@
+"""One model of any origin, ready to be explained: a network, how it takes its input, and its card.
+
+`forward` is differentiable. `entry` is the continuous space in which gradients live: the input itself, or for token
+ids the output of the embedding. `forward_entry` runs the network with the entry put in place of what the embedding
+would have returned, so position codes, masks and everything after it stay as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import torch
+
+from model_zoo import targets
+from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@final
+class Model:
+    """A card, a network and its input; `network` maps (n, *x.shape) to (n, outputs).
+
+    network: a torch module or a callable on tensors; a callable on arrays when `arrays` is true.
+    embedding: the submodule that turns token ids into vectors, for a model of token ids.
+    trees: what shap.TreeExplainer reads, for an ensemble of trees.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        network: Callable[..., Any],
+        input: Input,
+        *,
+        embedding: torch.nn.Module | None = None,
+        trees: Any = None,
+        arrays: bool = False,
+    ) -> None:
+        self.card = card
+        self.network = network
+        self.input = input
+        self.embedding = embedding
+        self.trees = trees
+        self.arrays = arrays
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        if isinstance(network, torch.nn.Module):
+            network.eval().requires_grad_(False)
+            first = next((p for p in network.parameters() if p.is_floating_point()), None)
+            if first is not None:
+                self.device, self.dtype = first.device, first.dtype
+
+    @property
+    def can(self) -> Capability:
+        """What can be asked of this model."""
+        return self.card.can
+
+    def to(self, device: str | torch.device) -> Model:
+        """The same model on another device; a black box stays where it is."""
+        if isinstance(self.network, torch.nn.Module):
+            self.network.to(device)
+            self.device = torch.device(device)
+        return self
+
+    def sample(self, raw: Any, name: str = "") -> Sample:
+        """Read what a person gives: a path, bytes, a PIL image, a text, a dict or an array."""
+        return raw if isinstance(raw, Sample) else self.input.read(raw, name)
+
+    def tensor(self, inputs: np.ndarray | torch.Tensor | Sequence[Any]) -> torch.Tensor:
+        """Inputs (n, *x.shape) on the device; token ids stay whole numbers."""
+        found = torch.as_tensor(inputs)
+        if found.is_floating_point():
+            return found.to(self.device, self.dtype)
+        if Capability.EMBEDDINGS in self.can:
+            return found.to(self.device, torch.long)
+        return found.to(self.device, self.dtype)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Scores (n, outputs) of inputs (n, *x.shape)."""
+        if self.arrays:
+            scores = torch.as_tensor(np.asarray(self.network(inputs.detach().cpu().numpy())))
+        else:
+            scores = _tensor_of(self.network(inputs))
+        if scores.ndim == 1 and len(scores) == len(inputs):
+            scores = scores[:, None]
+        width = 1 if self.card.task == "binary" else len(self.card.labels)
+        if scores.shape != (len(inputs), width):
+            raise UserError(
+                f"{self.card.title} was expected to return scores of shape ({len(inputs)}, {width}) for its"
+                f" {len(self.card.labels)} labels; it returned {tuple(scores.shape)}. Give the labels that match its output."
+            )
+        return scores
+
+    def entry(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The point where gradients live, (n, *x.shape) or (n, tokens, embedding width)."""
+        if self.embedding is None:
+            return inputs
+        with torch.no_grad():
+            return self.embedding(inputs)
+
+    def forward_entry(self, entry: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        """Scores (n, outputs) with `entry` in place of the embedding of token ids `inputs`."""
+        if self.embedding is None:
+            return self.forward(entry)
+        handle = self.embedding.register_forward_hook(lambda module, args, output: entry)
+        try:
+            return self.forward(inputs)
+        finally:
+            handle.remove()
+
+    def predict(self, sample: Sample) -> Prediction:
+        """Scores and class probabilities of one sample."""
+        with torch.no_grad(), self.frozen():
+            scores = self.forward(self.tensor(sample.x[None]))
+        return targets.prediction(scores[0].double().cpu().numpy(), self.card)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Evaluation mode without parameter gradients, and the model as it was afterwards."""
+        network = self.network
+        if not isinstance(network, torch.nn.Module):
+            yield
+            return
+        modes = {module: module.training for module in network.modules()}
+        wanted = {p: p.requires_grad for p in network.parameters()}
+        network.eval().requires_grad_(False)
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+            for parameter, flag in wanted.items():
+                parameter.requires_grad_(flag)
+
+
+def _tensor_of(output: Any) -> torch.Tensor:
+    """The scores in what a network returns: a tensor, an object or dict with logits, or a tuple that starts with them."""
+    if isinstance(output, torch.Tensor):
+        return output
+    for key in ("logits", "scores", "out"):
+        if hasattr(output, key):
+            return getattr(output, key)
+        if isinstance(output, dict) and key in output:
+            return output[key]
+    if isinstance(output, (tuple, list)) and output:
+        return _tensor_of(output[0])
+    if isinstance(output, np.ndarray):
+        return torch.as_tensor(output)
+    raise UserError(f"The model was expected to return a tensor of scores; it returned {type(output).__name__}.")
