@@ -50,11 +50,12 @@ class Settled:
     """How far more work would move the values.
 
     kind "nested": value is the L1 change against half the work over the L1 norm;
+    "delta": value is what a finite sum misses of the change from the baseline, over the L1 norm;
     "standard_error": value is the largest standard error over the range of the values;
     "exact": nothing was sampled or integrated, value is 0.
     """
 
-    kind: Literal["nested", "standard_error", "exact"]
+    kind: Literal["nested", "delta", "standard_error", "exact"]
     value: float = 0.0
     note: str = ""  # one more sentence, such as which players tie
 
@@ -70,6 +71,7 @@ class Attribution:
     unit: str | None = None
     extras: dict[str, np.ndarray] = field(default_factory=dict)  # attention, curves, ...
     notes: tuple[str, ...] = ()  # sentences for the person
+    flavour: str = ""  # where only the run itself knows it; else the method's own
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,38 @@ class Method:
             words = _join(tuple(NEEDS[one] for one in Capability if one in missing))
             return f"{self.title} needs {words}, which {card.title} does not have."
         return None
+
+
+@dataclass(frozen=True)
+class Applies:
+    """A method beside a model: `reason` is None where it applies, else the sentence why it does not."""
+
+    method: Method
+    reason: str | None
+
+    def __bool__(self) -> bool:
+        return self.reason is None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check of evidence judges: a method's finding beside what the model itself says."""
+
+    method: Method
+    attribution: Attribution
+    target: Target
+    explained: float  # the target's number for the sample, by the model's own forward
+    start: float | None  # the same for the reference, averaged over its rows; None where nothing is absent
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One check; a file in evidence/ that has CHECK is discovered."""
+
+    id: str
+    label: str
+    order: int  # its line in the panel
+    judge: Callable[[Found], Check]
 
 
 NEEDS = {

@@ -1,0 +1,34 @@
+"""From one number an element of the input to one number a player."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from model_zoo.types import Players
+
+
+def credit(elements: np.ndarray | torch.Tensor, players: Players, x_axes: int, *, embedded: bool = False) -> np.ndarray:
+    """Sum elements over what each player owns: (*lead, *x.shape) -> (*lead, players), float64.
+
+    x_axes: the axes of x. embedded: elements carry one more axis, the embedding's width, which is summed first.
+    Leading axes of x that `owner` lacks, such as colour channels, are summed too.
+    """
+    values = np.asarray(elements, dtype=np.float64)
+    if embedded:
+        values = values.sum(-1)
+    lead = values.ndim - x_axes
+    channels = tuple(range(lead, values.ndim - players.owner.ndim))
+    owner = players.owner.reshape(-1)
+    flat = values.sum(channels).reshape(*values.shape[:lead], owner.size)
+    owned = owner >= 0
+    if np.array_equal(owner[owned], np.arange(players.count)):
+        return flat[..., owned]
+    rows = flat[..., owned].reshape(-1, int(owned.sum()))
+    totals = [np.bincount(owner[owned], row, minlength=players.count) for row in rows]
+    return np.reshape(totals, (*values.shape[:lead], players.count))
+
+
+def paint(values: np.ndarray, players: Players) -> np.ndarray:
+    """Each position's player's value, 0 where nobody owns it: (players,) -> the shape of `owner`."""
+    return np.append(values, 0.0)[players.owner]
