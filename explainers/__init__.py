@@ -13,12 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from explainers.types import Applies, Cancelled, Check, Explanation, Method, Verdict
-from model_zoo.types import UserError
+from model_zoo.types import ModelCard, UserError
 
 if TYPE_CHECKING:
     from explainers.record import Record
     from model_zoo.model import Model
-    from model_zoo.types import ModelCard
 
 __all__ = [
     "Applies",
@@ -45,7 +44,7 @@ def methods_for(model: Model | ModelCard) -> tuple[Applies, ...]:
     """Every method with None where it applies to this model, else the sentence why it does not."""
     from explainers import registry
 
-    card = getattr(model, "card", model)
+    card = model if isinstance(model, ModelCard) else model.card
     return tuple(Applies(one, one.why_not(card)) for one in registry.methods())
 
 

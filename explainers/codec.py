@@ -1,8 +1,8 @@
 """Values to a JSON header and arrays, and back; records and the wire both speak it.
 
-Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys, enums,
-numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is harmless:
-it can only name these types, with their own fields.
+Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys,
+enums, numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is
+harmless: it can only name these types, with their own fields.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def decode(header: Any, arrays: list[np.ndarray]) -> Any:
     except UserError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ImportError, RecursionError) as error:
-        raise UserError("This is not a record that Assay wrote, or it was damaged on the way; it was not opened.") from error
+        raise UserError(
+            "This is not a record that Assay wrote, or it was damaged on the way; it was not opened."
+        ) from error
 
 
 def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -102,7 +104,8 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
             found = _class(name)
             if not dataclasses.is_dataclass(found):
                 raise TypeError(name)
-            return found(**{key: _decode(one, arrays) for key, one in kept.items()})
+            build: Any = found
+            return build(**{key: _decode(one, arrays) for key, one in kept.items()})
     raise TypeError("unknown header")
 
 

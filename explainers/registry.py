@@ -61,7 +61,7 @@ def method(id: str) -> Method:
     for one in methods():
         if one.id == id:
             return one
-    for one in broken():
-        if one.name == id:
-            raise UserError(f"The method {id!r} did not load: {one.reason}.")
+    for failed in broken():
+        if failed.name == id:
+            raise UserError(f"The method {id!r} did not load: {failed.reason}.")
     raise UserError(f"There is no method {id!r}; expected one of: {', '.join(one.id for one in methods())}.")

@@ -91,7 +91,8 @@ class Model:
         if scores.shape != (len(inputs), width):
             raise UserError(
                 f"{self.card.title} was expected to return scores of shape ({len(inputs)}, {width}) for its"
-                f" {len(self.card.labels)} labels; it returned {tuple(scores.shape)}. Give the labels that match its output."
+                f" {len(self.card.labels)} labels; it returned {tuple(scores.shape)}."
+                " Give the labels that match its output."
             )
         return scores
 
@@ -138,7 +139,7 @@ class Model:
 
 
 def _tensor_of(output: Any) -> torch.Tensor:
-    """The scores in what a network returns: a tensor, an object or dict with logits, or a tuple that starts with them."""
+    """The scores in what a network returns: a tensor, something with logits, or a tuple that starts with one."""
     if isinstance(output, torch.Tensor):
         return output
     for key in ("logits", "scores", "out"):

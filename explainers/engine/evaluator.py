@@ -72,7 +72,7 @@ class Evaluator:
         return found.reshape(len(unique), count).mean(1)[back.reshape(-1)]
 
     def composed(self, count: int, batch: Callable[[slice], torch.Tensor], target: Target) -> np.ndarray:
-        """The target's number (count,), float64, of inputs that `batch(slice)` makes on the device as they are needed."""
+        """The target's number (count,), float64, of inputs that `batch(slice)` makes as they are needed."""
         return self._select(count, batch, target).numpy()
 
     def _select(self, count: int, batch: Callable[[slice], torch.Tensor], target: Target) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Rules that average over [0, 1] from finitely many points.
 
-Clenshaw–Curtis with N intervals uses t_k = (1 - cos(k pi / N)) / 2, k = 0 ... N. The points of N are among those of 2N, so a
-rule that refines itself evaluates nothing twice, and its own half comes free as a measure of error.
+Clenshaw–Curtis with N intervals uses t_k = (1 - cos(k pi / N)) / 2, k = 0 ... N. The points of N are among those of
+2N, so a rule that refines itself evaluates nothing twice, and its own half comes free as a measure of error.
 Reference: Clenshaw and Curtis (1960), doi:10.1007/BF01386223; Trefethen (2008), doi:10.1137/060659831.
 """
 
@@ -24,7 +24,7 @@ def clenshaw_curtis(intervals: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Ladder:
-    """Nested rules of first, 2 first, 4 first ... last intervals, each point visited once, on the level that brings it."""
+    """Nested rules of first, 2 first, 4 first ... last intervals; each point is visited once."""
 
     def __init__(self, first: int, last: int) -> None:
         self.levels = [first]

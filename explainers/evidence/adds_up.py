@@ -1,6 +1,7 @@
 """Adds up: do the values account for the change from the reference to the prediction?
 
-error = |sum(values) - (f(x) - f(reference))| / sum(|values|); f is the model's own forward, never the library's word for it.
+error = |sum(values) - (f(x) - f(reference))| / sum(|values|); f is the model's own forward, never the library's word
+for it.
 Reference: completeness, axiom of Sundararajan, Taly and Yan (2017), arXiv:1703.01365; SHAP calls it efficiency.
 """
 

@@ -1,8 +1,8 @@
 """Settled: would more work move the values?
 
-For a quadrature, its change against its own half; for a sampling method, its largest standard error over the range of the values.
-Half the work is compared rather than the convergence delta because, on small transformers, it caught 19 of 19 bad runs without a
-false alarm where the delta caught 17 with 5.
+For a quadrature, its change against its own half; for a sampling method, its largest standard error over the range of
+the values. Half the work is compared rather than the convergence delta because, on small transformers, it caught 19
+of 19 bad runs without a false alarm where the delta caught 17 with 5.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ def judge(found: Found) -> Check:
     settled = found.attribution.settled
     if settled is None:
         return _check(
-            Verdict.NOT_APPLICABLE, f"{found.method.title} neither samples nor integrates: more work would change nothing."
+            Verdict.NOT_APPLICABLE,
+            f"{found.method.title} neither samples nor integrates: more work would change nothing.",
         )
     tail = f" {settled.note}" if settled.note else ""
     if settled.kind == "exact":

@@ -1,7 +1,7 @@
 """Input × gradient: the first-order share of each input element in the output.
 
-Element i receives x_i · dF/dx_i, in units of F; exact for a linear model without a constant, elsewhere a local reading. For token
-ids, x is the embedding. It compares with an input of zeros, in the model's own space.
+Element i receives x_i · dF/dx_i, in units of F; exact for a linear model without a constant, elsewhere a local
+reading. For token ids, x is the embedding. It compares with an input of zeros, in the model's own space.
 Reference: Shrikumar et al. (2016), arXiv:1605.01713. Numbers: captum InputXGradient.
 """
 

@@ -2,10 +2,11 @@
 
 For output F, input x and baseline b, element i receives, in units of F,
     IG_i = (x_i - b_i) · mean over t in [0, 1] of dF/dx_i at b + t (x - b),
-so the attributions add up to F(x) - F(b); what the finite sum misses is reported as evidence. For token ids the path runs through
-the embedding. By default the mean is a nested Clenshaw–Curtis rule, which doubles its points until its own half agrees with
-it; captum's rules are there for parity. Several baselines are averaged.
-Reference: Sundararajan, Taly and Yan (2017), arXiv:1703.01365. Numbers: captum IntegratedGradients for the same rule and steps.
+so the attributions add up to F(x) - F(b); what the finite sum misses is reported as evidence. For token ids the path
+runs through the embedding. By default the mean is a nested Clenshaw–Curtis rule, which doubles its points until its
+own half agrees with it; captum's rules are there for parity. Several baselines are averaged.
+Reference: Sundararajan, Taly and Yan (2017), arXiv:1703.01365. Numbers: captum IntegratedGradients for the same rule
+and steps.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Params:
 class Path:
     """The straight paths from each baseline to the input, and sums of gradients along them."""
 
-    def __init__(self, model: Model, sample: Sample, target: Target, players: Players, rows: np.ndarray, run: Run) -> None:
+    def __init__(
+        self, model: Model, sample: Sample, target: Target, players: Players, rows: np.ndarray, run: Run
+    ) -> None:
         self.model, self.sample, self.target, self.players, self.run = model, sample, target, players, run
         self.inputs = model.tensor(sample.x[None])
         self.end = model.entry(self.inputs)
@@ -116,7 +119,8 @@ def _nested(path: Path, params: Params, run: Run) -> Attribution:
             found,
             base_value=base,
             settled=Settled("nested", moved),
-            flavour=f"Clenshaw–Curtis, {intervals + 1} points" + (f" from {baselines} baselines" if baselines > 1 else ""),
+            flavour=f"Clenshaw–Curtis, {intervals + 1} points"
+            + (f" from {baselines} baselines" if baselines > 1 else ""),
         )
         if intervals >= enough and max(moved, gap) <= params.tolerance:
             break

@@ -1,7 +1,8 @@
 """Occlusion: how much the output falls when a part of the input is covered.
 
-On pixels a window slides over the picture: pixel i receives the mean, over the windows W that cover it, of F(x) - F(x with W replaced
-by the baseline). Other players (segments, words, columns) are left out one at a time. Values are in units of F.
+On pixels a window slides over the picture: pixel i receives the mean, over the windows W that cover it, of F(x) - F(x
+with W replaced by the baseline). Other players (segments, words, columns) are left out one at a time. Values are in
+units of F.
 Reference: Zeiler and Fergus (2014), arXiv:1311.2901. Numbers: captum Occlusion, and FeatureAblation for other players.
 """
 
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 class Params:
     """The sliding window, for pixels; other players need none."""
 
-    window: float = knob(0.125, low=0.01, high=1.0, help="Side of the sliding window, as a share of the picture's side.")
-    stride: float = knob(0.5, low=0.05, high=1.0, help="Step of the window, as a share of its side; cost grows as it falls.")
+    window: float = knob(
+        0.125, low=0.01, high=1.0, help="Side of the sliding window, as a share of the picture's side."
+    )
+    stride: float = knob(
+        0.5, low=0.05, high=1.0, help="Step of the window, as a share of its side; cost grows as it falls."
+    )
 
 
 def explain(
@@ -41,13 +46,14 @@ def explain(
     coalitions = np.concatenate([everyone, ~np.eye(players.count, dtype=bool)])
     run.expect(len(coalitions) * len(reference.rows))
     scores = run.evaluator.masked(sample, players, coalitions, reference, target)
-    return Attribution(scores[0] - scores[1:], settled=Settled("exact"), flavour=f"each of {players.count} {players.kind}")
+    return Attribution(
+        scores[0] - scores[1:], settled=Settled("exact"), flavour=f"each of {players.count} {players.kind}"
+    )
 
 
 def _slide(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> Attribution:
-    import torch
 
     height, width = players.owner.shape
     places, (tall, wide) = windows(height, width, params)

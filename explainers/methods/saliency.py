@@ -1,7 +1,7 @@
 """Saliency: how the output moves when an input element moves a little.
 
-Element i receives dF/dx_i, in units of F per unit of x; a pixel receives the sum over its colour channels, signed. For token ids
-a token receives the length of the gradient of its embedding, which has no sign.
+Element i receives dF/dx_i, in units of F per unit of x; a pixel receives the sum over its colour channels, signed.
+For token ids a token receives the length of the gradient of its embedding, which has no sign.
 Reference: Simonyan, Vedaldi and Zisserman (2013), arXiv:1312.6034. Numbers: captum Saliency with abs=False.
 """
 

@@ -1,9 +1,10 @@
 """SmoothGrad: the mean gradient over noisy copies of the input.
 
-Element i receives the mean over draws of dF/dx_i at x + noise, noise normal with a standard deviation of `noise` times the range
-of x; a pixel receives the sum over its colour channels. For token ids the noise is on the embedding, and a token receives the
-length of its mean gradient.
-Reference: Smilkov et al. (2017), arXiv:1706.03825. Numbers: captum NoiseTunnel(Saliency, abs=False), same seed on the CPU.
+Element i receives the mean over draws of dF/dx_i at x + noise, noise normal with a standard deviation of `noise`
+times the range of x; a pixel receives the sum over its colour channels. For token ids the noise is on the embedding,
+and a token receives the length of its mean gradient.
+Reference: Smilkov et al. (2017), arXiv:1706.03825. Numbers: captum NoiseTunnel(Saliency, abs=False), same seed on the
+CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Params:
     """How many noisy copies, and how noisy."""
 
     samples: int = knob(50, low=2, high=1000, help="Noisy copies whose gradients are averaged; cost grows with them.")
-    noise: float = knob(0.15, low=0.001, high=1.0, help="Standard deviation of the noise, as a share of the input's range.")
+    noise: float = knob(
+        0.15, low=0.001, high=1.0, help="Standard deviation of the noise, as a share of the input's range."
+    )
 
 
 def explain(
