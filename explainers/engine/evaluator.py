@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from model_zoo.types import Players, Reference, Sample, Target, UserError
 if TYPE_CHECKING:
     from model_zoo.model import Model
 
+Found = TypeVar("Found")
 LARGEST = 4096
 GAIN = 0.97  # a larger batch must cost at most this much a sample to be kept
 
@@ -147,13 +148,7 @@ class Evaluator:
             entry = point(part).detach().to(self.model.device).requires_grad_(True)
             ids = inputs.expand(len(entry), *inputs.shape[1:]) if len(inputs) == 1 else inputs[part]
             with torch.enable_grad():
-                scores = self.model.forward_entry(entry, ids)
-                number = targets.select(scores, self.model.card, target)
-                if not number.requires_grad:
-                    raise UserError(
-                        f"{self.model.card.title} gives no gradient: its scores do not depend on its input through"
-                        " differentiable operations. Use a perturbation method, such as occlusion, LIME or KernelSHAP."
-                    )
+                number = self._number(entry, ids, target)
                 (gradient,) = torch.autograd.grad(number.sum(), entry)
             values.append(number.detach().double().cpu())
             take(gradient if self.model.device.type != "cpu" else gradient.double())
@@ -163,11 +158,46 @@ class Evaluator:
             self.backward += size
         return torch.cat(values)
 
+    def _number(self, entry: torch.Tensor, inputs: torch.Tensor, target: Target) -> torch.Tensor:
+        """The target's number (n,), differentiable in the entry points."""
+        number = targets.select(self.model.forward_entry(entry, inputs), self.model.card, target)
+        if entry.requires_grad and not number.requires_grad:
+            raise UserError(
+                f"{self.model.card.title} gives no gradient: its scores do not depend on its input through"
+                " differentiable operations. Use a perturbation method, such as occlusion, LIME or KernelSHAP."
+            )
+        return number
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def inside(
+        self,
+        inputs: torch.Tensor,
+        target: Target,
+        look: Callable[[Callable[[torch.Tensor], torch.Tensor], torch.Tensor], Found],
+        backward: bool = True,
+    ) -> Found:
+        """What `look(number, entry)` sees while inputs (1, *x.shape) go through the network once, and once back.
+
+        number(entry) is the target's number (1,), differentiable in entry (1, *entry) unless `backward` is false.
+        """
+        found: list[Found] = []
+
+        def work(part: slice) -> None:
+            entry = self.model.entry(inputs).detach().requires_grad_(backward)
+            with torch.set_grad_enabled(backward):
+                found.append(look(lambda point: self._number(point, inputs, target), entry))
+
+        for size in self._batched("inside", len(inputs), work):
+            self.forward += size
+            self.backward += size * backward
+        return found[0]
+
     # -- batches -------------------------------------------------------------------------------------------------
 
     def _batched(self, kind: str, count: int, work: Callable[[slice], None]) -> Iterator[int]:
         """Do `count` evaluations in batches; yields each batch's size once it is done."""
-        size = self._sizes.setdefault(kind, _Size(start=1 if kind == "backward" else 2))
+        size = self._sizes.setdefault(kind, _Size(start=2 if kind == "forward" else 1))
         start = 0
         while start < count:
             self.run.check()
