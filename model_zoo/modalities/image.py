@@ -272,15 +272,17 @@ def segments(picture: np.ndarray, wanted: int = SEGMENTS) -> np.ndarray:
 
     height, width = picture.shape[:2]
     wanted = min(wanted, height * width)
-    found, asked = np.zeros((height, width), dtype=int), wanted
+    best, asked = np.zeros((height, width), dtype=int), wanted
     for _ in range(4):  # SLIC drops specks, so that a busy picture gets fewer than asked: ask for more
         found = slic(picture, n_segments=asked, compactness=12, sigma=1, start_label=0, channel_axis=-1)
         found = np.unique(found, return_inverse=True)[1].reshape(height, width)
-        count = int(found.max()) + 1
+        count, before = int(found.max()) + 1, int(best.max()) + 1
+        if abs(count - wanted) < abs(before - wanted):
+            best = found
         if count > 0.85 * wanted or asked >= height * width:
             break
         asked = min(height * width, asked * wanted // count + 1)
-    return found
+    return best
 
 
 def _places(owner: np.ndarray) -> tuple[str, ...]:
