@@ -2,15 +2,18 @@
 
 Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys,
 enums, numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is
-harmless: it can only name these types, with their own fields.
+harmless: it can only name these types, with their own fields, of the types that their annotations say.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import importlib
 import math
+import types
+import typing
 from typing import Any
 
 import numpy as np
@@ -47,6 +50,8 @@ def decode(header: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
+    if isinstance(value, np.bool_):
+        return bool(value)
     if value is None or isinstance(value, (bool, str)):
         if isinstance(value, enum.Enum):
             return {"enum": _name(value), "value": value.value}
@@ -104,9 +109,46 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
             found = _class(name)
             if not dataclasses.is_dataclass(found):
                 raise TypeError(name)
+            values = {key: _decode(one, arrays) for key, one in kept.items()}
+            for key, hint in _hints(found).items():
+                if key in values and not _fits(values[key], hint):
+                    raise TypeError(f"{name} with a {type(values[key]).__name__} as {key}")
             build: Any = found
-            return build(**{key: _decode(one, arrays) for key, one in kept.items()})
+            return build(**values)
     raise TypeError("unknown header")
+
+
+@functools.cache
+def _hints(found: type) -> dict[str, Any]:
+    return typing.get_type_hints(found)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a decoded value is what a field's annotation says, all the way down."""
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is None:
+        return isinstance(value, hint)
+    if origin is typing.Literal:
+        return value in inner
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, one) for one in inner)
+    if not isinstance(value, origin):
+        return False
+    if origin is tuple and inner[-1] is Ellipsis:
+        return all(_fits(one, inner[0]) for one in value)
+    if origin is tuple:
+        return len(value) == len(inner) and all(map(_fits, value, inner))
+    if origin is list:
+        return all(_fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return all(_fits(one, inner[1]) for one in value.values())
+    return True  # an array of any kind
 
 
 def _name(value: Any) -> str:

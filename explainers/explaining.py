@@ -88,10 +88,18 @@ def explain(
         aim = targets.resolve(model.card, prediction, target, output)
         crowd = _players(model, sample, spec, players, settings)
         reference = _reference(model, sample, spec, baseline, background)
+
+        def outline(partial: Attribution) -> Explanation:
+            said = float(targets.select(torch.as_tensor(prediction.raw)[None], model.card, aim)[0])
+            so_far = Found(spec, partial, aim, said, None)
+            return assemble(model, spec, settings, run, sample, prediction, aim, crowd, reference, so_far, began, ())
+
+        run.outline = outline
         attribution = spec.explain(model, sample, aim, crowd, reference, settings, run)
         _finite(attribution, spec)
         found = _found(run.evaluator, spec, attribution, sample, reference, aim)
-    return assemble(model, spec, settings, run, sample, prediction, aim, crowd, reference, found, began)
+    judged = evidence(found)
+    return assemble(model, spec, settings, run, sample, prediction, aim, crowd, reference, found, began, judged)
 
 
 def assemble(
@@ -106,6 +114,7 @@ def assemble(
     reference: Reference,
     found: Found,
     began: float,
+    judged: tuple[Check, ...],
 ) -> Explanation:
     """What the method found, with its evidence, cost and provenance."""
     attribution = found.attribution
@@ -128,7 +137,7 @@ def assemble(
         std_error=attribution.std_error,
         extras=dict(attribution.extras),
         notes=attribution.notes,
-        evidence=evidence(found),
+        evidence=judged,
         cost=Cost(run.evaluator.forward, run.evaluator.backward, time.perf_counter() - began),
         provenance=Provenance(
             model_digest=model.card.digest,

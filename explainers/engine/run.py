@@ -11,6 +11,7 @@ from explainers.types import Attribution, Cancelled
 
 if TYPE_CHECKING:
     from explainers.engine.evaluator import Evaluator
+    from explainers.types import Explanation
 
 
 class Run:
@@ -21,6 +22,7 @@ class Run:
     """
 
     evaluator: Evaluator  # set by explain, since it needs the model
+    outline: Callable[[Attribution], Explanation]  # set by explain: a partial result as it would be shown, unjudged
 
     def __init__(
         self,

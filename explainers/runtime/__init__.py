@@ -1,6 +1,6 @@
 """Models run in worker processes; the app and the command line ask through `Runtime`. No torch in the parent.
 
-    runtime = Runtime(workspace, device="auto")        # starts workers; returns at once
+    runtime = Runtime(workspace, device="auto")         # starts workers, returns at once; end it with close(), or `with`
     runtime.cards()                                     # tuple[ModelCard, ...] without loading anything
     runtime.device()                                    # Device, or None until a worker has said
     digest = runtime.put(data, name)                    # bytes of an input (image file, UTF-8 text, JSON row, CSV) into the store
@@ -8,6 +8,7 @@
     runtime.rows(model, digest)                         # tuple[dict, ...]: the rows of a CSV, for a table's model
     runtime.look(model, digest, players=None, baseline=None, **options)   # Look: sample, prediction, previewed players
     job = runtime.submit(request, owner)                # the job's id; explain() of this request, in a worker
+    runtime.wait(job, timeout=None) -> Job              # for scripts; a screen asks job() and looks at its version
     runtime.job(job) -> Job; runtime.jobs(owner) -> tuple[Job, ...], newest first
     runtime.partial(job) -> Explanation | None          # the latest partial result
     runtime.result(job) -> Explanation                  # UserError with the job's sentence if it failed
@@ -15,5 +16,26 @@
     runtime.cancel(job); runtime.delete(job); runtime.close()
 
 Two lanes, a worker each: `look` answers previews and predictions at once while `run` computes jobs. A worker that dies
-fails its job with a sentence, and the next request starts a new one.
+fails its job with a sentence, and the next request starts a new one. Jobs that a dead server left behind are queued again
+by the next one. `jobs.py` is the front, `lane.py` a queue with its worker, `process.py` a worker as the parent sees it,
+`worker.py` the child, `wire.py` what they speak, `store.py` the workspace.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from explainers.runtime.types import Device, Job, Look, Request
+
+if TYPE_CHECKING:
+    from explainers.runtime.jobs import Runtime
+
+__all__ = ["Device", "Job", "Look", "Request", "Runtime"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Runtime":  # late, so that the child does not load the parent's side
+        from explainers.runtime.jobs import Runtime
+
+        return Runtime
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
