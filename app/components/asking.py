@@ -1,0 +1,260 @@
+"""What to explain and how: class, kind of number, methods with their forms, the cost ahead, Run and Cancel."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from app import state
+from app.backend import shared
+from app.components import knobs
+from app.components.markup import caption, escape, plain
+from app.components.results import ACTIVE
+from app.state import Selection
+from explainers import registry, words
+from explainers.runtime.types import Job, Look, Request
+from explainers.types import Method, validate
+from model_zoo.types import ModelCard
+
+FIRST = {
+    "image": ("grad_cam", "integrated_gradients"),
+    "text": ("integrated_gradients",),
+    "tabular": ("tree_shap", "integrated_gradients"),
+}  # what is chosen on a first visit, where it applies
+OUTPUTS = {"logit": "Log-odds", "probability": "Probability", "value": "Value"}
+BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
+ROWS = 100  # what a background is taken to have, for the forecast
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Players to show before a method uses them."""
+
+    kind: str
+    options: dict[str, Any]
+
+
+def applying(card: ModelCard) -> tuple[Method, ...]:
+    """The methods that can explain this model."""
+    return tuple(one for one in registry.methods() if one.why_not(card) is None)
+
+
+def chosen(card: ModelCard) -> tuple[Method, ...]:
+    """The methods that are ticked."""
+    possible = {one.id: one for one in applying(card)}
+    if _methods_key(card) not in st.session_state:
+        wanted = [one for one in FIRST.get(card.modality, ()) if one in possible] or list(possible)[:1]
+        st.session_state[_methods_key(card)] = wanted[:2]
+    return tuple(possible[one] for one in st.session_state[_methods_key(card)] if one in possible)
+
+
+def preview(card: ModelCard) -> Preview | None:
+    """The players of the first ticked method that switches segments or words on and off."""
+    for method in chosen(card):
+        kind = _kind(card, method)
+        if method.family in BY_PLAYERS and kind in ("segments", "words"):
+            given = knobs.values(method, _scope(card))
+            return Preview(kind, {name: value for name, value in given.items() if name == kind})
+    return None
+
+
+def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
+    """Which number is explained: a class with its probability, as log-odds or probability, against which baseline."""
+    key = _key(card, chose)
+    if look is not None and look.prediction.probabilities is not None:
+        shares = look.prediction.probabilities
+        order = [int(one) for one in np.argsort(-shares, kind="stable")]
+        st.selectbox(
+            "Explain",
+            order,
+            format_func=lambda one: f"{card.labels[one]} · {words.percent(float(shares[one]))}",
+            key=f"target/{key}",
+        )
+    elif look is not None and len(card.labels) > 1:
+        st.selectbox("Explain", range(len(card.labels)), format_func=lambda one: card.labels[one], key=f"target/{key}")
+    if len(card.outputs) > 1:
+        st.segmented_control(
+            "As",
+            card.outputs,
+            format_func=lambda one: OUTPUTS[one],
+            default=card.outputs[0],
+            required=True,
+            key=f"output/{card.id}",
+            help="Log-odds are what the model adds up inside; a probability saturates near 0 and 1.",
+        )
+    if look is not None and len(look.baselines) > 1:
+        st.selectbox(
+            "What absence means",
+            look.baselines,
+            format_func=lambda one: one.replace("_", " ").capitalize(),
+            key=f"baseline/{card.id}",
+            help="What stands in for a part that is taken away. Methods that average over a background do not use it.",
+        )
+
+
+def methods(card: ModelCard, chose: Selection, look: Look | None, running: list[Job]) -> None:
+    """The methods, a form for each ticked one, the cost ahead, and the button."""
+    ticked = chosen(card)
+    st.pills(
+        "Methods",
+        [one.id for one in applying(card)],
+        selection_mode="multi",
+        format_func=lambda one: plain(registry.method(one).title),
+        key=_methods_key(card),
+    )
+    for method in ticked:
+        knobs.keep(method, _scope(card))
+    with st.container(horizontal=True, vertical_alignment="center", key="ask"):
+        busy = any(job.status in ACTIVE for job in running)
+        if busy:
+            st.button("Cancel", key="cancel", icon=":material/stop_circle:", on_click=_cancel, args=(running,))
+        else:
+            st.button(
+                "Explain",
+                key="run",
+                type="primary",
+                icon=":material/play_arrow:",
+                disabled=not ticked,
+                on_click=_submit,
+                args=(card, chose, ticked),
+            )
+        for method in ticked:
+            _popover(card, method, look)
+        _others(card)
+        caption(_forecast(card, ticked, look) if ticked else "Choose at least one method.")
+
+
+def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
+    mark = " •" if knobs.changed(method, _scope(card)) else ""
+    with st.popover(plain(method.title) + mark, icon=":material/tune:", type="tertiary", key=f"form/{method.id}"):
+        st.html(
+            f'<div class="as-about">{escape(method.summary)}<div class="as-quiet">{escape(method.source)}. '
+            f"Numbers: {escape(method.library)}.</div></div>"
+        )
+        knobs.form(method, _scope(card))
+        kinds = [one for one in (look.player_kinds if look else ()) if _fits(method, one)]
+        if len(kinds) > 1:
+            st.session_state.setdefault(_players_key(card, method), _kind(card, method))
+            st.selectbox("Credit goes to", kinds, key=_players_key(card, method))
+        st.session_state.setdefault(_seed_key(method), 0)
+        st.number_input("Seed", 0, 2**32 - 1, key=_seed_key(method), help="The same seed gives the same values.")
+
+
+def _fits(method: Method, kind: str) -> bool:
+    return kind != "pixels" or method.family not in BY_PLAYERS
+
+
+def _others(card: ModelCard) -> None:
+    """The methods that do not apply, each with the sentence why."""
+    reasons = [(one.title, one.why_not(card)) for one in registry.methods() if one.why_not(card) is not None]
+    if reasons or registry.broken():
+        with st.popover(f"{len(reasons)} do not apply", type="tertiary", key="others"):
+            for title, reason in reasons:
+                st.html(f'<div class="as-about"><b>{escape(title)}</b><br>{escape(reason)}</div>')
+            for one in registry.broken():
+                st.html(f'<div class="as-about"><b>{escape(one.name)}</b> did not load: {escape(one.reason)}</div>')
+
+
+def _forecast(card: ModelCard, ticked: tuple[Method, ...], look: Look | None) -> str:
+    """The work ahead: evaluations from the methods, seconds from what the same method took before."""
+    known = {(job.request.model, job.request.method): job for job in _past()}
+    total, seconds = 0, 0.0
+    for method in ticked:
+        count = _evaluations(card, method, look)
+        total += count
+        before = known.get((card.id, method.id))
+        if before is None or not before.total:
+            seconds = float("nan")
+        else:
+            seconds += before.seconds * count / before.total
+    text = f"About {total:,} evaluation{'' if total == 1 else 's'}"
+    return text if seconds != seconds else f"{text}, {_duration(seconds)}"
+
+
+def _duration(seconds: float) -> str:
+    return "under a second" if seconds < 1 else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _past() -> list[Job]:
+    done = [job for job in shared().runtime.jobs(state.owner()) if job.status == "done"]
+    return done[::-1]  # the newest last, so that it wins
+
+
+def _evaluations(card: ModelCard, method: Method, look: Look | None) -> int:
+    params = validate(method.params, knobs.values(method, _scope(card)))
+    players = len(card.columns) or 60
+    if look is not None:
+        kind = _kind(card, method)
+        if look.players is not None and look.players.kind == kind:
+            players = look.players.count
+        elif kind == "pixels":
+            players = int(np.prod(look.sample.x.shape[-2:]))
+        elif card.modality == "text":
+            players = getattr(look.sample.view, "kept", players) if kind == "words" else len(look.sample.x)
+    rows = ROWS if method.absence == "background" and card.modality == "tabular" else 1
+    return int(method.evaluations(params, players, rows))
+
+
+def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> None:
+    """One job a method; all jobs of one click share a group."""
+    key, group = _key(card, chose), secrets.token_hex(8)
+    shared().forget_failures()
+    ids = [
+        shared().runtime.submit(
+            Request(
+                model=card.id,
+                input=chose.input,
+                method=method.id,
+                parameters=knobs.values(method, _scope(card)),
+                target=st.session_state.get(f"target/{key}"),
+                output=st.session_state.get(f"output/{card.id}"),
+                baseline=_baseline(card, method),
+                players=st.session_state.get(_players_key(card, method)),
+                seed=int(st.session_state.get(_seed_key(method)) or 0),
+                group=group,
+            ),
+            state.owner(),
+        )
+        for method in ticked
+    ]
+    state.change(jobs=tuple(ids))
+
+
+def _baseline(card: ModelCard, method: Method) -> str | None:
+    return st.session_state.get(f"baseline/{card.id}") if method.absence == "baseline" else None
+
+
+def _cancel(running: list[Job]) -> None:
+    for job in running:
+        if job.status in ACTIVE:
+            shared().runtime.cancel(job.id)
+
+
+def _kind(card: ModelCard, method: Method) -> str:
+    finest = {"image": "pixels", "text": "tokens", "tabular": "columns"}.get(card.modality, "")
+    default = method.players.get(card.modality) or finest
+    return st.session_state.get(_players_key(card, method)) or default
+
+
+def _scope(card: ModelCard) -> str:
+    return f"knob/{card.modality}"
+
+
+def _key(card: ModelCard, chose: Selection) -> str:
+    return f"{card.id}/{chose.input}"
+
+
+def _methods_key(card: ModelCard) -> str:
+    return f"methods/{card.id}"
+
+
+def _players_key(card: ModelCard, method: Method) -> str:
+    return f"players/{card.id}/{method.id}"
+
+
+def _seed_key(method: Method) -> str:
+    return f"seed/{method.id}"

@@ -1,0 +1,60 @@
+"""Taking results away: the report as HTML or PDF, and the record that opens again without the model.
+
+A file is made when its button is clicked, not before.
+"""
+
+from __future__ import annotations
+
+import re
+
+import streamlit as st
+
+from explainers import record
+from explainers.types import Explanation
+
+
+def buttons(found: tuple[Explanation, ...], key: str) -> None:
+    """One button a kind of file, for all of these explanations together."""
+    if not found:
+        return
+    from app.reports import report  # its template engine is not needed before there is something to export
+
+    name = file_name(found)
+    with st.container(horizontal=True, key="export"):
+        st.download_button(
+            "Report (HTML)",
+            lambda: report.html(found),
+            f"{name}.html",
+            "text/html",
+            key=f"export/html/{key}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Report (PDF)",
+            lambda: report.pdf(found),
+            f"{name}.pdf",
+            "application/pdf",
+            key=f"export/pdf/{key}",
+            icon=":material/picture_as_pdf:",
+            on_click="ignore",
+            disabled=report.browser() is None,
+            help=report.NO_BROWSER if report.browser() is None else None,
+        )
+        st.download_button(
+            "Record (.assay)",
+            lambda: record.dump(found),
+            f"{name}.assay",
+            "application/octet-stream",
+            key=f"export/assay/{key}",
+            icon=":material/save:",
+            on_click="ignore",
+            help="Everything in one file. Open it again under Runs, or with explainers.open_record().",
+        )
+
+
+def file_name(found: tuple[Explanation, ...]) -> str:
+    """'efficientnet_lite0-cat': letters, digits and dashes only."""
+    first = found[0]
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", first.sample.name.rsplit(".", 1)[0]).strip("-").lower() or "input"
+    return f"{first.card.id}-{stem[:40]}"

@@ -1,0 +1,208 @@
+"""Where an input comes from: a bundled example, a file, typed text, or a row filled in or picked from a CSV.
+
+Everything goes into the store as the bytes that the person gave; only the worker parses them.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.backend import shared
+from app.components.markup import notice, plain
+from app.state import Selection
+from model_zoo import catalogue
+from model_zoo.types import Column, Example, ModelCard, UserError
+
+IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
+THUMBNAIL = 160  # pixels
+ACROSS = 3
+
+
+def draw(card: ModelCard, chosen: Selection) -> None:
+    """The ways to give this model an input."""
+    if card.modality == "image":
+        _photos(card, chosen)
+    elif card.modality == "text":
+        _texts(card, chosen)
+    elif card.modality == "tabular":
+        _rows(card, chosen)
+
+
+def example(model: str, id: str) -> Selection:
+    """A bundled example, put into the store."""
+    data, name = catalogue.read_example(id)
+    return Selection(model, shared().runtime.put(data, name), name)
+
+
+def _take(model: str, id: str) -> None:
+    state.choose(example(model, id))
+
+
+def _give(model: str, data: bytes, name: str) -> None:
+    state.choose(Selection(model, shared().runtime.put(data, name), name))
+
+
+def _upload(model: str, key: str) -> None:
+    file = st.session_state[key]
+    if file is not None:
+        _give(model, file.getvalue(), file.name)
+
+
+# -- photographs -------------------------------------------------------------------------------------------------
+
+
+def _photos(card: ModelCard, chosen: Selection) -> None:
+    examples = catalogue.examples(card.id)
+    st.html('<div class="as-field">Examples</div>')
+    st.html("<style>" + "".join(_thumbnail(one, chosen) for one in examples) + "</style>")
+    for start in range(0, len(examples), ACROSS):
+        columns = st.columns(ACROSS, gap="small", wrap=False)
+        for column, one in zip(columns, examples[start : start + ACROSS], strict=False):
+            column.button(
+                plain(one.title), key=f"thumb-{one.id}", help=plain(one.title), on_click=_take, args=(card.id, one.id)
+            )
+    key = "upload-image"
+    st.file_uploader("Your own photo", IMAGES, key=key, on_change=_upload, args=(card.id, key))
+
+
+def _thumbnail(one: Example, chosen: Selection) -> str:
+    """The style that turns an example's button into its picture; ids are those of bundled files."""
+    ring = "outline:3px solid var(--as-accent);outline-offset:1px;" if chosen.name == _file(one) else ""
+    return f".st-key-thumb-{one.id} button{{background-image:url({_small(one.id)});{ring}}}"
+
+
+def _file(one: Example) -> str:
+    return one.path.rsplit("/", 1)[-1]
+
+
+@functools.cache
+def _small(id: str) -> str:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(catalogue.read_example(id)[0])) as photo:
+        square = ImageOps.fit(ImageOps.exif_transpose(photo).convert("RGB"), (THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    square.save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+# -- texts -------------------------------------------------------------------------------------------------------
+
+
+def _texts(card: ModelCard, chosen: Selection) -> None:
+    _named(card, chosen)
+    data, _ = shared().runtime.read(chosen.input)
+    key = f"typed/{chosen.input}"
+    st.session_state.setdefault(key, data.decode("utf-8", "replace"))
+    st.text_area("Your own text", key=key, height=180)
+    st.button("Read this text", key="read-text", on_click=_typed, args=(card.id, key), width="stretch")
+
+
+def _typed(model: str, key: str) -> None:
+    _give(model, st.session_state[key].encode(), "typed text")
+
+
+def _named(card: ModelCard, chosen: Selection) -> None:
+    """Examples as a list of titles."""
+    st.html('<div class="as-field">Examples</div>')
+    with st.container(key="examples", gap="xsmall"):
+        for one in catalogue.examples(card.id):
+            st.button(
+                plain(one.title),
+                key=f"example-{one.id}",
+                on_click=_take,
+                args=(card.id, one.id),
+                width="stretch",
+                type="secondary" if chosen.name == _file(one) else "tertiary",
+            )
+
+
+# -- tables ------------------------------------------------------------------------------------------------------
+
+
+def _rows(card: ModelCard, chosen: Selection) -> None:
+    _named(card, chosen)
+    with st.expander("Change the values"):
+        _form(card, chosen)
+    st.file_uploader("Your own rows (CSV)", "csv", key="upload-csv", on_change=_table, args=(card.id,))
+    if "csv" in st.session_state:
+        _pick(card)
+
+
+def _form(card: ModelCard, chosen: Selection) -> None:
+    given = _row(chosen.input)
+    with st.form(f"row/{chosen.input}", border=False):
+        for column in card.columns:
+            _cell(column, given.get(column.name, column.default), f"cell/{chosen.input}/{column.name}")
+        st.form_submit_button("Use these values", on_click=_filled, args=(card, chosen.input), width="stretch")
+
+
+def _cell(column: Column, value: Any, key: str) -> None:
+    label = plain(f"{column.name} ({column.unit})" if column.unit else column.name)
+    help = plain(column.description) or None
+    if column.kind == "number":
+        st.session_state.setdefault(key, _number(value))
+        st.number_input(label, step=1.0, format="%g", key=key, help=help, placeholder="missing")
+    else:
+        known = list(column.categories)
+        text = None if value in (None, "") else str(value)
+        st.session_state.setdefault(key, text)
+        options = known if text is None or text in known else [*known, text]
+        st.selectbox(label, options, key=key, help=help, placeholder="missing", accept_new_options=True)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _filled(card: ModelCard, digest: str) -> None:
+    row = {one.name: st.session_state[f"cell/{digest}/{one.name}"] for one in card.columns}
+    _give(card.id, json.dumps(row).encode(), "your row")
+
+
+def _row(digest: str) -> dict[str, Any]:
+    """The row in the store as a dictionary; empty if it is something else."""
+    try:
+        found = json.loads(shared().runtime.read(digest)[0])
+    except (UserError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _table(model: str) -> None:
+    file = st.session_state["upload-csv"]
+    if file is None:
+        st.session_state.pop("csv", None)
+        return
+    st.session_state["csv"] = (shared().runtime.put(file.getvalue(), file.name), file.name)
+    st.session_state["csv-row"] = 1
+
+
+def _pick(card: ModelCard) -> None:
+    digest, name = st.session_state["csv"]
+    asked = shared().rows(card.id, digest)
+    try:
+        rows = asked.result(timeout=10)
+    except UserError as error:
+        notice(str(error))
+        return
+    except TimeoutError:
+        notice("The file is still being read; come back in a moment.", "info")
+        return
+    st.number_input(f"Row, 1 to {len(rows):,}", 1, len(rows), key="csv-row")
+    st.button("Use this row", key="use-row", on_click=_picked, args=(card.id, rows, name), width="stretch")
+
+
+def _picked(model: str, rows: tuple[dict[str, Any], ...], name: str) -> None:
+    number = st.session_state["csv-row"]
+    _give(model, json.dumps(rows[number - 1]).encode(), f"row {number} of {name}")

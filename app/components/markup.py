@@ -1,0 +1,33 @@
+"""The one way from anybody's words into a page: escape() for HTML, plain() for labels that are read as Markdown."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Literal
+
+import streamlit as st
+
+ICONS = {"error": "error", "warning": "warning", "info": "info"}
+
+
+def escape(text: object) -> str:
+    """Text as HTML that shows exactly that text, in an element or an attribute."""
+    return html.escape(str(text), quote=True)
+
+
+def plain(text: object) -> str:
+    """Text as Markdown that shows exactly that text: no emphasis, links, images, icons or formulas."""
+    flat = " ".join(str(text).split())
+    return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:=&\"'^])", r"\\\1", flat)
+
+
+def notice(text: str, kind: Literal["error", "warning", "info"] = "error") -> None:
+    """One sentence in place; read out by a screen reader when it is an error."""
+    role = "alert" if kind == "error" else "status"
+    st.html(f'<div class="as-notice as-{kind}" role="{role}">{escape(text)}</div>')
+
+
+def caption(text: str) -> None:
+    """A quiet line."""
+    st.html(f'<div class="as-quiet">{escape(text)}</div>')

@@ -1,0 +1,108 @@
+"""One explanation: what it explains, its pictures, its evidence and its cost. Needs no model."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import streamlit as st
+
+from app.components import evidence
+from app.components.guard import guarded
+from app.components.markup import caption, escape, notice
+from explainers import figures, words
+from explainers.figures import Picture, attention
+from explainers.types import Explanation
+
+LOG = logging.getLogger(__name__)
+
+
+def draw(found: Explanation, key: str, scale: float | None = None, *, partial: bool = False) -> None:
+    """The whole panel; `key` is unique on the screen and stays the same between reruns, which keeps the zoom."""
+    header(found)
+    try:
+        pictures = figures.pictures(found, scale)
+    except Exception:  # a record from elsewhere may hold what no picture expects
+        LOG.exception("no picture of %s", found.method)
+        notice("This explanation could not be drawn; its values are in the report and in the .assay file.")
+        pictures = ()
+    if len(pictures) == 1:
+        _picture(found, pictures[0], key)
+    elif pictures:
+        for tab, picture in zip(st.tabs([one.title for one in pictures]), pictures, strict=True):
+            with tab:
+                _picture(found, picture, key)
+    if partial:
+        return
+    evidence.marks(found.evidence)
+    for note in found.notes:
+        caption(note)
+    _details(found)
+
+
+def header(found: Explanation) -> None:
+    """What is explained, in which unit, against what, and by which flavour of the method."""
+    parts = [f"<b>{escape(found.target.label)}</b> in {escape(found.unit)}"]
+    if found.reference is not None:
+        parts.append(f"compared with {escape(found.reference.sentence)}")
+    if found.flavour:
+        parts.append(escape(found.flavour))
+    st.html(f'<div class="as-header">{" · ".join(parts)}</div>')
+
+
+def _picture(found: Explanation, picture: Picture, key: str) -> None:
+    if picture.kind == "html":
+        st.html(f'<div class="as-figure">{picture.content}</div>')
+    elif picture.id == "attention":
+        _grid(found, picture, key)
+    else:
+        _plot(picture, f"plot/{key}/{picture.id}")
+    if picture.caption:
+        caption(picture.caption)
+
+
+def _plot(picture: Picture, key: str, **options: Any) -> Any:
+    return st.plotly_chart(picture.content, key=key, config=figures.CONFIG, alt=picture.title, **options)
+
+
+def _grid(found: Explanation, picture: Picture, key: str) -> None:
+    @st.fragment
+    @guarded
+    def opened() -> None:
+        chosen = _plot(picture, f"plot/{key}/{picture.id}", on_select="rerun", selection_mode="points")
+        points = chosen.selection.points if chosen else []
+        place = points[0].get("customdata") if points else None
+        if not place:
+            caption("Click a cell to open that head.")
+            return
+        layer, head = int(place[0]), int(place[1])
+        one = Picture("head", f"Layer {layer + 1}, head {head + 1}", "plotly", attention.head(found, layer, head))
+        caption(f"{one.title}. Each row is a token: where it looks.")
+        _plot(one, f"plot/{key}/head")
+
+    opened()
+
+
+def _details(found: Explanation) -> None:
+    cost, made = found.cost, found.provenance
+    work = f"{cost.forward:,} forward" + (f" and {cost.backward:,} backward" if cost.backward else "")
+    rows = {
+        "Explained": f"{words.number(found.explained)} {found.unit}",
+        "Base value": "" if found.base_value is None else words.number(found.base_value),
+        "Credit goes to": f"{found.players.count:,} {found.players.kind}",
+        "Work": f"{work} evaluations in {cost.seconds:.1f} s",
+        "Device": made.device,
+        "Parameters": ", ".join(f"{name} = {value}" for name, value in made.parameters.items()),
+        "Seed": str(made.seed),
+        "Model": made.model_digest,
+        "Input": made.sample_digest,
+        "When": made.when,
+        "Versions": ", ".join(f"{name} {version}" for name, version in made.versions.items()),
+    }
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items() if value
+    )
+    st.html(
+        f'<details class="as-details"><summary>{escape(f"{cost.seconds:.1f} s")} · details</summary>'
+        f'<table class="as-row"><tbody>{body}</tbody></table></details>'
+    )

@@ -1,0 +1,152 @@
+"""The results of one click, side by side: progress while they run, partial pictures, then pictures with evidence.
+
+Small fragments poll a job while it runs; a finished panel stands outside of them, so that a zoomed plot stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from app import state
+from app.backend import shared
+from app.components import export, panel
+from app.components.guard import guarded
+from app.components.markup import escape, notice
+from explainers import figures, registry
+from explainers.runtime.types import Job
+from explainers.types import Explanation
+from model_zoo.types import UserError
+
+ACROSS = 3  # columns at 1,280 pixels
+PROGRESS_EVERY = 0.5  # seconds
+PARTIAL_EVERY = 1.2  # seconds
+ACTIVE = ("queued", "running")
+
+
+def jobs(ids: tuple[str, ...]) -> list[Job]:
+    """Those of these jobs that the store has."""
+    found = []
+    for id in ids:
+        try:
+            found.append(shared().runtime.job(id))
+        except UserError:
+            continue
+    return found
+
+
+def active(found: list[Job]) -> bool:
+    """Whether any of them still waits or runs."""
+    return any(job.status in ACTIVE for job in found)
+
+
+def finished(found: list[Job]) -> dict[str, Explanation]:
+    """The explanations of those that are done, by job id."""
+    done = {}
+    for job in found:
+        if job.status == "done":
+            try:
+                done[job.id] = shared().explanation(job)
+            except UserError:
+                continue  # its panel says why
+    return done
+
+
+def draw(found: list[Job]) -> None:
+    """Every job in a column of its own, at most three to a row."""
+    done = finished(found)
+    scales = dict(zip(done, figures.scales(tuple(done.values())), strict=True))
+    for start in range(0, len(found), ACROSS):
+        row = found[start : start + ACROSS]
+        widths = [1] * len(row) if len(found) > 1 else [3, 2]
+        for column, job in zip(st.columns(widths, gap="medium"), row, strict=False):
+            with column, st.container(border=True, key=f"panel-{job.id}"):
+                _panel(job, done.get(job.id), scales.get(job.id))
+
+
+def draw_records(explanations: tuple[Explanation, ...], key: str) -> None:
+    """Explanations that were read from a file, drawn like the results of a run."""
+    scales = figures.scales(explanations)
+    for start in range(0, len(explanations), ACROSS):
+        row = explanations[start : start + ACROSS]
+        widths = [1] * len(row) if len(explanations) > 1 else [3, 2]
+        for place, (column, one) in enumerate(zip(st.columns(widths, gap="medium"), row, strict=False), start):
+            with column, st.container(border=True):
+                title(one.title)
+                panel.draw(one, f"{key}/{place}", scales[place])
+    export.buttons(explanations, key)
+
+
+def title(text: str) -> None:
+    """The heading of a panel."""
+    st.html(f'<h3 class="as-title">{escape(text)}</h3>')
+
+
+def _panel(job: Job, found: Explanation | None, scale: float | None) -> None:
+    title(registry_title(job.request.method))
+    if job.status in ACTIVE:
+        st.fragment(guarded(_progress), run_every=PROGRESS_EVERY)(job.id)
+        st.fragment(guarded(_partial), run_every=PARTIAL_EVERY)(job.id)
+    elif found is not None:
+        panel.draw(found, job.id, scale)
+    elif job.status == "cancelled":
+        notice("Stopped before it was finished.", "info")
+        _again(job)
+    else:
+        notice(job.message or "It failed without saying why; run it again.")
+        _again(job)
+
+
+def registry_title(method: str) -> str:
+    """The title of a method, or its id where it is no longer installed."""
+    try:
+        return registry.method(method).title
+    except UserError:
+        return method
+
+
+def _progress(id: str) -> None:
+    runtime = shared().runtime
+    job = runtime.job(id)
+    if job.status not in ACTIVE:
+        st.rerun()
+    share = min(1.0, job.done / job.total) if job.total else 0.0
+    bar, button = st.columns([4, 1], vertical_alignment="center")
+    bar.progress(share, text=_words(job))
+    if button.button("", key=f"stop/{id}", icon=":material/close:", help="Stop this one", type="tertiary"):
+        runtime.cancel(id)
+        st.rerun()
+
+
+def _words(job: Job) -> str:
+    if job.status == "queued":
+        return "Waiting for its turn"
+    if not job.total:
+        return "Starting"
+    return f"{job.done:,} of {job.total:,} evaluations"
+
+
+def _partial(id: str) -> None:
+    """The latest partial result; drawn again only when there is a new one."""
+    runtime, key = shared().runtime, f"partial/{id}"
+    job = runtime.job(id)
+    version, found = st.session_state.get(key, (-1, None))
+    if job.status == "running" and job.version != version:
+        found = runtime.partial(id)
+        st.session_state[key] = (job.version, found)
+    if found is None:
+        st.html('<div class="as-waiting" aria-hidden="true"></div>')
+    else:
+        panel.draw(found, id, partial=True)
+
+
+def _again(job: Job) -> None:
+    st.button("Run again", key=f"again/{job.id}", icon=":material/refresh:", on_click=_resubmit, args=(job,))
+
+
+def _resubmit(job: Job) -> None:
+    fresh = shared().runtime.submit(replace(job.request), state.owner())
+    chosen = state.current()
+    if chosen is not None:
+        state.change(jobs=tuple(fresh if one == job.id else one for one in chosen.jobs))

@@ -1,0 +1,63 @@
+"""Everything Streamlit is told before it starts, as data: `assay serve` passes it on, main.py reads the names.
+
+The server listens on this machine only, reports nothing to anybody, and shows neither menu noise nor a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+NAME = "Assay"
+MAIN = Path(__file__).with_name("main.py")
+STYLE = Path(__file__).with_name("style.css")
+
+WORKSPACE = "ASSAY_WORKSPACE"  # environment: the folder that holds runs and their inputs
+DEVICE = "ASSAY_DEVICE"  # environment: "auto", "cuda", "mps", "cpu"
+
+UPLOAD_MB = 64
+
+OPTIONS: dict[str, object] = {
+    "server.address": "127.0.0.1",
+    "server.headless": True,
+    "server.fileWatcherType": "none",
+    "server.runOnSave": False,
+    "server.showEmailPrompt": False,
+    "server.maxUploadSize": UPLOAD_MB,
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": "false",
+    "logger.level": "warning",
+    "theme.baseRadius": "0.5rem",
+    "theme.showWidgetBorder": True,
+    "theme.showSidebarBorder": True,
+    "theme.baseFontSize": 15,
+    "theme.paddingTop": "1rem",
+    "theme.light.primaryColor": "#0b6e6e",
+    "theme.light.backgroundColor": "#ffffff",
+    "theme.light.secondaryBackgroundColor": "#f3f5f7",
+    "theme.light.textColor": "#1b2430",
+    "theme.light.borderColor": "#dbe1e8",
+    "theme.dark.primaryColor": "#3fb8b0",
+    "theme.dark.backgroundColor": "#11161c",
+    "theme.dark.secondaryBackgroundColor": "#1a212a",
+    "theme.dark.textColor": "#e4e9ef",
+    "theme.dark.borderColor": "#2d3743",
+}
+
+
+def flags(**more: object) -> list[str]:
+    """OPTIONS as arguments of `streamlit run`; `server_port=8501` adds or replaces "server.port"."""
+    chosen = {**OPTIONS, **{name.replace("_", ".", 1): value for name, value in more.items()}}
+    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in chosen.items()]
+
+
+def workspace() -> Path:
+    """The folder of runs that this server was started with."""
+    return Path(os.environ.get(WORKSPACE) or "workspace")
+
+
+def device() -> str:
+    """The device that this server was asked to use."""
+    return os.environ.get(DEVICE) or "auto"

@@ -1,0 +1,27 @@
+"""The router: it finds the screens and shows the one that was asked for."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import config, state
+from app.components import frame
+from app.components.guard import guarded
+from app.screens import screens
+
+
+def main() -> None:
+    """One run of the script."""
+    st.set_page_config(config.NAME, page_icon=frame.ICON, layout="wide", initial_sidebar_state="expanded")
+    frame.draw()
+    state.keep_owner()
+    pages = [
+        st.Page(
+            guarded(one.render), title=one.page.title, icon=one.page.icon, url_path=one.page.url_path, default=not place
+        )
+        for place, one in enumerate(screens())
+    ]
+    st.navigation(pages, position="top").run()
+
+
+main()

@@ -1,0 +1,92 @@
+"""Explain: an input, what the model says of it, and why."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, wait
+
+import streamlit as st
+
+from app import state
+from app.backend import shared
+from app.components import asking, choosing, export, prediction, results, seen
+from app.components.guard import guarded
+from app.components.markup import escape, notice
+from app.screens import Page
+from app.state import Selection
+from explainers.runtime.types import Look
+from explainers.types import Explanation
+from model_zoo.types import ModelCard, UserError
+
+PAGE = Page(title="Explain", icon=":material/search_insights:", url_path="explain", order=1)
+PATIENCE = 0.3  # seconds to wait for an answer before a placeholder is drawn
+POLL = 0.4
+
+
+def render() -> None:
+    """The screen."""
+    known = choosing.cards()
+    with st.sidebar:
+        chosen = choosing.draw(known)
+    state.write_address(chosen)
+    card = known[chosen.model]
+    jobs = results.jobs(chosen.jobs)
+    done = tuple(results.finished(jobs).values())
+
+    ahead = asking.preview(card)
+    asked = shared().look(card.id, chosen.input, ahead.kind if ahead else None, **(ahead.options if ahead else {}))
+    look, problem = _answer(asked)
+    _headline(card, chosen, look, done, problem)
+    if problem is not None:
+        notice(problem)
+        st.button("Try again", icon=":material/refresh:", on_click=shared().forget_failures)
+        return
+    left, middle, right = st.columns([4, 4, 3], gap="medium")
+    with left:
+        if look is None:
+            st.skeleton(height=220)
+        else:
+            seen.draw(look.sample, look.players)
+    with middle:
+        if look is None:
+            st.fragment(guarded(_wait), run_every=POLL)(asked)
+        else:
+            prediction.bars(look.prediction)
+    with right:
+        asking.target(card, chosen, look)
+    asking.methods(card, chosen, look, jobs)
+    results.draw(jobs)
+    export.buttons(done, "explain")
+
+
+def _answer(asked: Future[Look]) -> tuple[Look | None, str | None]:
+    """The look, or None while it is on its way; and a sentence if it failed."""
+    wait([asked], timeout=PATIENCE)
+    if not asked.done():
+        return None, None
+    try:
+        return asked.result(), None
+    except UserError as error:
+        return None, str(error)
+
+
+def _wait(asked: Future[Look]) -> None:
+    if asked.done():
+        st.rerun()
+
+
+def _headline(
+    card: ModelCard, chosen: Selection, look: Look | None, done: tuple[Explanation, ...], problem: str | None
+) -> None:
+    """What a person would say; before anything is explained, what the model says."""
+    if done:
+        text = done[0].sentence()
+    elif look is not None:
+        text = prediction.headline(card, look.prediction)
+    elif problem is not None:
+        text = "This input cannot be read"
+    else:
+        text = f"Loading {card.title} …"
+    st.html(
+        f'<h1 class="as-headline">{escape(text)}</h1>'
+        f'<div class="as-quiet">{escape(card.title)} on {escape(chosen.name or "your input")}</div>'
+    )

@@ -1,0 +1,164 @@
+"""Runs: what was asked before, opened again without the model; and records that somebody sent."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app import state
+from app.backend import shared
+from app.components import choosing, export, results
+from app.components.markup import escape, notice
+from app.screens import Page
+from app.state import Selection
+from explainers.record import open_record
+from explainers.runtime.types import Job
+from model_zoo.types import UserError
+
+PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=3)
+SHOWN = 10  # runs to a page
+
+
+@dataclass(frozen=True)
+class Run:
+    """The jobs of one click."""
+
+    group: str
+    jobs: tuple[Job, ...]
+
+    @property
+    def status(self) -> str:
+        """All of their states in a few words."""
+        counts = {
+            one: sum(job.status == one for job in self.jobs) for one in ("running", "queued", "failed", "cancelled")
+        }
+        words = [one if len(self.jobs) == 1 else f"{count} {one}" for one, count in counts.items() if count]
+        return ", ".join(words) or "done"
+
+
+def render() -> None:
+    """The list, or the one that is open."""
+    if "open" in st.query_params:
+        _opened(st.query_params["open"])
+    elif "record" in st.query_params:
+        _record(st.query_params["record"])
+    else:
+        _list()
+
+
+def runs(jobs: tuple[Job, ...]) -> list[Run]:
+    """Jobs by click, in the order given."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.request.group or job.id, []).append(job)
+    return [Run(group, tuple(reversed(some))) for group, some in found.items()]
+
+
+def _list() -> None:
+    st.html('<h1 class="as-headline">Runs</h1>')
+    file = st.file_uploader("Open a record that somebody sent (.assay)", "assay", key="upload-record")
+    if file is not None:
+        _receive(file.getvalue(), file.name)
+    found = runs(shared().runtime.jobs(state.owner()))
+    if not found:
+        notice("Nothing was run in this browser yet. Explain something first; every run is kept here.", "info")
+        return
+    pages = -(-len(found) // SHOWN)
+    page = st.pagination(pages, key="runs-page") if pages > 1 else 1
+    for run in found[(page - 1) * SHOWN : page * SHOWN]:
+        _line(run)
+
+
+def _line(run: Run) -> None:
+    job = run.jobs[0]
+    methods = ", ".join(results.registry_title(one.request.method) for one in run.jobs)
+    model = next((one.title for one in shared().runtime.cards() if one.id == job.request.model), job.request.model)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"run-{run.group}"):
+        st.html(
+            f'<div class="as-run"><b>{escape(methods)}</b><br><span class="as-quiet">{escape(when(job.created))} · '
+            f"{escape(model)} on {escape(_input(job))} · {escape(run.status)}</span></div>"
+        )
+        st.button("Open", key=f"open/{run.group}", on_click=_go, args=("open", run.group))
+        st.button(
+            "", key=f"delete/{run.group}", icon=":material/delete:", help="Delete", type="tertiary",
+            on_click=_delete, args=(run,),
+        )  # fmt: skip
+
+
+def when(created: str) -> str:
+    """An ISO time as people write it, in the server's time zone."""
+    try:
+        return datetime.datetime.fromisoformat(created).astimezone().strftime("%d %b %Y, %H:%M")
+    except ValueError:
+        return created
+
+
+def _input(job: Job) -> str:
+    try:
+        return shared().runtime.read(job.request.input)[1] or "an input"
+    except UserError:
+        return "an input that is gone"
+
+
+def _go(name: str, value: str) -> None:
+    st.query_params.from_dict({name: value})
+
+
+def _delete(run: Run) -> None:
+    for job in run.jobs:
+        if job.status in results.ACTIVE:
+            shared().runtime.cancel(job.id)
+        shared().runtime.delete(job.id)
+
+
+def _back() -> None:
+    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=st.query_params.clear)
+
+
+def _opened(group: str) -> None:
+    _back()
+    mine = shared().runtime.jobs(state.owner())
+    jobs = [job for run in runs(mine) if run.group == group for job in run.jobs]
+    if not jobs:
+        notice("This run is not here any more; it was deleted, or it was made in another browser.", "info")
+        return
+    done = tuple(results.finished(jobs).values())
+    job = jobs[0]
+    _headline(done[0].sentence() if done else job.title, f"{when(job.created)} · {_input(job)}")
+    if job.request.model in choosing.cards():
+        st.button("Explain this input again", icon=":material/replay:", on_click=_revisit, args=(jobs,), key="revisit")
+    results.draw(jobs)
+    export.buttons(done, "opened")
+
+
+def _revisit(jobs: list[Job]) -> None:
+    job = jobs[0]
+    state.choose(Selection(job.request.model, job.request.input, _input(job), tuple(one.id for one in jobs)))
+    st.session_state["revisit-now"] = True
+
+
+def _receive(data: bytes, name: str) -> None:
+    try:
+        open_record(data)
+    except UserError as error:
+        notice(str(error))
+        return
+    digest = shared().runtime.put(data, name)
+    if st.session_state.get("received") != digest:
+        st.session_state["received"] = digest
+        _go("record", digest)
+        st.rerun()
+
+
+def _record(digest: str) -> None:
+    _back()
+    data, name = shared().runtime.read(digest)
+    found = open_record(data).explanations
+    _headline(found[0].sentence(), f"{name} · {found[0].card.title} on {found[0].sample.name}")
+    results.draw_records(found, f"record/{digest[-12:]}")
+
+
+def _headline(text: str, more: str) -> None:
+    st.html(f'<h1 class="as-headline">{escape(text)}</h1><div class="as-quiet">{escape(more)}</div>')

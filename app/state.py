@@ -1,0 +1,72 @@
+"""What one person has chosen: a frozen selection kept in the session and in the address, so that a refresh finds it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+COOKIE = "assay_owner"
+_KEY = "selection"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A model, an input (its digest in the store) and the jobs that are shown."""
+
+    model: str
+    input: str
+    name: str = ""
+    jobs: tuple[str, ...] = ()
+
+
+def current() -> Selection | None:
+    """What is chosen, from the session or else from the address; None on a first visit."""
+    found = st.session_state.get(_KEY)
+    if found is None and "model" in st.query_params and "input" in st.query_params:
+        jobs = tuple(one for one in st.query_params.get("runs", "").split(",") if one)
+        found = Selection(st.query_params["model"], st.query_params["input"], st.query_params.get("name", ""), jobs)
+        st.session_state[_KEY] = found
+    return found
+
+
+def choose(selection: Selection) -> None:
+    """Make this the selection."""
+    st.session_state[_KEY] = selection
+
+
+def change(**changes: Any) -> None:
+    """Replace parts of the selection."""
+    found = current()
+    if found is not None:
+        choose(replace(found, **changes))
+
+
+def write_address(selection: Selection) -> None:
+    """Put the selection into the address, touching it only when it differs."""
+    wanted = {"model": selection.model, "input": selection.input}
+    if selection.name:
+        wanted["name"] = selection.name
+    if selection.jobs:
+        wanted["runs"] = ",".join(selection.jobs)
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def owner() -> str:
+    """Who this browser is: a random number in a cookie, so that people find their own runs again."""
+    if "owner" not in st.session_state:
+        known = st.context.cookies.get(COOKIE, "")
+        st.session_state["owner"] = known if known.isalnum() and len(known) == 32 else secrets.token_hex(16)
+    return st.session_state["owner"]
+
+
+def keep_owner() -> None:
+    """Write the cookie where the browser has none yet; the script carries nothing that a person typed."""
+    if st.context.cookies.get(COOKIE) != owner():
+        st.html(
+            f"<script>document.cookie = '{COOKIE}={owner()}; path=/; max-age=31536000; samesite=strict'</script>",
+            unsafe_allow_javascript=True,
+        )
