@@ -1,21 +1,24 @@
 """Pictures of an explanation. plotly is imported inside functions.
 
-    pictures(explanation, scale=None) -> tuple[Picture, ...]   # the main one first; a report or a screen shows them in turn
-    main(explanation, **options) -> plotly figure
-    scale(explanations) -> float                               # one symmetric range for all that are compared
+pictures(explanation, scale=None) -> tuple[Picture, ...]   # the main one first; a report or a screen shows all
+main(explanation, **options) -> plotly figure
+scale(explanations) -> float                # one symmetric range for all that are compared
+scales(explanations) -> tuple[float, ...]   # the same for a mixed lot: those alike in unit and players share one
+CONFIG                                      # plotly's toolbar, for st.plotly_chart(config=...)
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
+from explainers.figures._style import CONFIG, limit
 from explainers.types import Explanation
+
+__all__ = ["CONFIG", "Picture", "main", "pictures", "scale", "scales"]
 
 
 @dataclass(frozen=True)
@@ -47,5 +50,22 @@ def main(explanation: Explanation, scale: float | None = None) -> Any:
 
 
 def scale(explanations: Iterable[Explanation]) -> float:
-    """The largest magnitude among explanations of one unit, so that their colours mean the same; never 0."""
-    return max((float(np.abs(one.values).max(initial=0.0)) for one in explanations), default=0.0) or 1.0
+    """The value of full colour for explanations of one unit, so that their colours mean the same; never 0."""
+    return max((limit(one) for one in explanations), default=1.0)
+
+
+def scales(explanations: Sequence[Explanation]) -> tuple[float, ...]:
+    """A scale for each explanation: one shared by those of the same unit and the same kind of players.
+
+    A pixel gets thousands of times less than a segment, and a slope is no share: one scale would blank the smaller.
+    """
+    alike: dict[tuple[str, str], list[Explanation]] = {}
+    for one in explanations:
+        alike.setdefault(_alike(one), []).append(one)
+    shared = {key: scale(members) for key, members in alike.items()}
+    return tuple(shared[_alike(one)] for one in explanations)
+
+
+def _alike(explanation: Explanation) -> tuple[str, str]:
+    kind = explanation.players.kind
+    return explanation.unit, "words" if kind == "tokens" else kind  # a text is shown by words whichever it is

@@ -1,0 +1,226 @@
+"""The person's own photograph with a heatmap over the part that the model saw.
+
+The map keeps the model's resolution and is placed in the photograph's pixels; the photo is a data URI beneath it. One
+slider fades the map in while the photo under it turns grey, so that red and blue are the explanation's alone; it works in
+the browser alone, and so in a saved report.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explainers.credits import signed
+from explainers.figures import Picture, _style
+from explainers.types import Explanation
+from explainers.words import number
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+ORDER = 10
+WIDTH, SHORTEST, TALLEST = 400, 150, 540  # pixels: the photo's width that is planned for, bounds of its height
+BELOW = 84  # pixels under the photo: colour bar, its ends, slider
+STEPS = 11
+COARSE = 4  # map pixels a side of a cell that is named on hover
+OPENS_AT = 9  # step of the slider at which the picture opens
+GREYED = 0.85  # how grey the photo is under a map in full
+BAR = 320  # pixels: length of the colour bar and the slider
+
+
+def draws(explanation: Explanation) -> bool:
+    """Every explanation of an image."""
+    return explanation.sample.modality == "image"
+
+
+def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
+    """The overlay; `scale` fixes the value of full colour."""
+    full = scale or _style.limit(explanation)
+    return (Picture("overlay", "On the picture", "plotly", figure(explanation, full), _caption(explanation, full)),)
+
+
+def figure(explanation: Explanation, full: float) -> go.Figure:
+    """The photo under the map, with colours full at ±`full`."""
+    import plotly.graph_objects as go
+
+    view, with_sign = explanation.sample.view, signed(explanation)
+    named = explanation.players.kind != "pixels"
+    found = go.Figure(
+        go.Heatmap(
+            z=explanation.dense().astype(np.float32),
+            **_grid(view.box, explanation.players.owner.shape),
+            zmin=-full if with_sign else 0.0,
+            zmax=full,
+            colorscale=_style.overlay(with_sign),
+            opacity=OPENS_AT / (STEPS - 1),
+            **(
+                {"hoverinfo": "skip"}
+                if named
+                else {"hovertemplate": "%{z:+.3~g}<br>x %{x:.0f}, y %{y:.0f}<extra></extra>"}
+            ),
+            colorbar={
+                "orientation": "h",
+                "thickness": 8,
+                "lenmode": "pixels",
+                "len": BAR,
+                "x": 0.5,
+                "xanchor": "center",
+                "y": 0,
+                "yanchor": "top",
+                "ypad": 6,
+                "xpad": 0,
+                "outlinewidth": 0,
+                "showticklabels": False,
+                "ticks": "",
+            },
+        )
+    )
+    if named:
+        found.add_trace(_names(explanation))
+    shape = min(max(WIDTH * view.height / view.width, SHORTEST), TALLEST)
+    axis = {"visible": False, "constrain": "domain", "fixedrange": False}
+    found.update_layout(
+        **_style.layout(
+            round(shape) + BELOW + 4,
+            margin={"l": 4, "r": 4, "t": 4, "b": BELOW},
+            meta={"aspect": view.height / view.width, "around": BELOW + 4},
+        ),
+        xaxis=axis | {"range": [0, view.width]},
+        yaxis=axis | {"range": [view.height, 0], "scaleanchor": "x", "constraintoward": "bottom"},
+        images=[photo(view.photo, view), photo(_grey(view.photo), view) | {"opacity": GREYED * OPENS_AT / (STEPS - 1)}],
+        shapes=_outline(view),
+        annotations=_ends(explanation, full, with_sign),
+        sliders=[_slider()],
+    )
+    return found
+
+
+def photo(encoded: bytes, view: Any) -> dict[str, Any]:
+    """An encoded photograph as a plotly layout image in its own pixels, beneath everything."""
+    return {
+        "source": uri(encoded),
+        "xref": "x",
+        "yref": "y",
+        "x": 0,
+        "y": 0,
+        "sizex": view.width,
+        "sizey": view.height,
+        "sizing": "stretch",
+        "layer": "below",
+    }
+
+
+def uri(photo: bytes) -> str:
+    """The photograph as a data URI."""
+    kind = "png" if photo.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(photo).decode('ascii')}"
+
+
+@functools.lru_cache(maxsize=16)
+def _grey(encoded: bytes) -> bytes:
+    """The photograph without its colours; JPEG."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    Image.open(io.BytesIO(encoded)).convert("L").save(held, "JPEG", quality=80)
+    return held.getvalue()
+
+
+def _grid(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> dict[str, float]:
+    """Where the map's cells lie in the photograph: plotly wants the first cell's centre and the step."""
+    left, top, right, bottom = box
+    rows, columns = shape
+    dx, dy = (right - left) / columns, (bottom - top) / rows
+    return {"x0": left + dx / 2, "dx": dx, "y0": top + dy / 2, "dy": dy}
+
+
+def _names(explanation: Explanation) -> go.Heatmap:
+    """An invisible coarse map that names the segment under the pointer; names for every pixel would be a megabyte."""
+    import plotly.graph_objects as go
+
+    owner = explanation.players.owner
+    coarse = owner[COARSE // 2 :: COARSE, COARSE // 2 :: COARSE] if min(owner.shape) > COARSE else owner
+    says = [
+        f"{_style.escape(explanation.players.name(player))}<br>{_style.signed_number(float(explanation.values[player]))}"
+        for player in range(explanation.players.count)
+    ]
+    return go.Heatmap(
+        z=np.zeros(coarse.shape, dtype=np.float32),
+        **_grid(explanation.sample.view.box, coarse.shape),
+        text=[[says[player] if player >= 0 else "" for player in row] for row in coarse],
+        hovertemplate="%{text}<extra></extra>",
+        opacity=0,
+        showscale=False,
+    )
+
+
+def _outline(view: Any) -> list[dict[str, Any]]:
+    """A fine double line around what the model saw, visible on bright and dark photos; nothing if that is all of it."""
+    left, top, right, bottom = view.box
+    slack = 0.005 * max(view.width, view.height)
+    if max(left, top, view.width - right, view.height - bottom) <= slack:
+        return []
+    frame = {"type": "rect", "xref": "x", "yref": "y", "x0": left, "y0": top, "x1": right, "y1": bottom}
+    white = {"line": {"color": "rgba(255,255,255,0.95)", "width": 1.5}}
+    return [frame | {"line": {"color": "rgba(0,0,0,0.55)", "width": 3}}, frame | white]
+
+
+def _ends(explanation: Explanation, full: float, with_sign: bool) -> list[dict[str, Any]]:
+    """What the colour bar's ends mean, and the unit between them."""
+    left, right = f"against {_style.signed_number(-full)}", f"for {_style.signed_number(full)}"
+    if not with_sign:
+        left, right = "0", number(full)
+    unit = _style.escape(_style.short(explanation.unit, 28))
+    return [
+        _style.note(left, -BAR / 2, 20, "left"),
+        _style.note(unit, 0, 20, "center"),
+        _style.note(right, BAR / 2, 20, "right"),
+    ]
+
+
+def _slider() -> dict[str, Any]:
+    steps = []
+    for step in range(STEPS):
+        label = "photo" if step == 0 else "heatmap" if step == STEPS - 1 else ""
+        share = step / (STEPS - 1)
+        changes = [{"opacity": share}, {"images[1].opacity": GREYED * share}, [0]]
+        steps.append({"label": label, "method": "update", "args": changes})
+    return {
+        "active": OPENS_AT,
+        "steps": steps,
+        "currentvalue": {"visible": False},
+        "x": 0.5,
+        "xanchor": "center",
+        "lenmode": "pixels",
+        "len": BAR,
+        "y": 0,
+        "yanchor": "top",
+        "pad": {"l": 14, "r": 14, "t": 40, "b": 0},
+        "ticklen": 0,
+        "minorticklen": 0,
+        "tickwidth": 0,
+        "borderwidth": 0,
+        "bgcolor": _style.LINE,
+        "activebgcolor": _style.INK,
+        "font": {"size": 11},
+    }
+
+
+def _caption(explanation: Explanation, full: float) -> str:
+    says = [_style.direction(explanation)]
+    magnitudes = np.abs(explanation.values)
+    beyond = float((magnitudes > full * 1.0001).mean()) if magnitudes.size else 0.0
+    if beyond:
+        peak = number(float(magnitudes.max()))
+        share = "under 0.1 %" if beyond < 0.001 else f"{100 * beyond:.1f} %"
+        kind = explanation.players.kind
+        says.append(
+            f"Colours are full at {number(full)}; {share} of the {kind} exceed that, the strongest with {peak}."
+        )
+    if _outline(explanation.sample.view):
+        says.append("The outline is what the model saw.")
+    return " ".join(says)
