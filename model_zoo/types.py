@@ -102,7 +102,7 @@ class Players:
 class Reference:
     """What absence means: rows of shape (rows, *x.shape) that stand in for what is taken away."""
 
-    kind: str  # "zeros", "mean", "blur", "mask", "background", "given", ...
+    kind: str  # a name from Input.baselines ("zero", "mean", "blur", "mask", ...), "background" or "given"
     rows: np.ndarray
     sentence: str  # "the training mean colour", "100 rows of the training data"
 
@@ -156,9 +156,17 @@ class Sample:
 class Input(Protocol):
     """How one model takes one modality: from what a person gives to x, and back. One class a modality."""
 
-    modality: str
-    player_kinds: tuple[str, ...]  # the first is the finest
-    baselines: tuple[str, ...]  # names accepted by reference(); the first is the default
+    @property
+    def modality(self) -> str:
+        """The name of a file in modalities/."""
+
+    @property
+    def player_kinds(self) -> tuple[str, ...]:
+        """Names that players() accepts; the first is the finest."""
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names that reference() accepts; the first is the default."""
 
     def read(self, raw: Any, name: str = "") -> Sample:
         """Accept what a person gives (path, bytes, text, array, dict); UserError if it cannot be read."""

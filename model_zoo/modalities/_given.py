@@ -79,7 +79,9 @@ def stacked(rows: Any, x: np.ndarray, what: str = "background") -> np.ndarray:
     try:
         found = np.asarray(rows, dtype=x.dtype)
     except (TypeError, ValueError) as error:
-        raise UserError(f"The {what} is an array of shape (rows, {_shape(x)}) of numbers; it could not be read.") from error
+        raise UserError(
+            f"The {what} is an array of numbers of shape (rows, {_shape(x)}); it cannot be read."
+        ) from error
     if found.shape == x.shape:
         found = found[None]
     if found.ndim != x.ndim + 1 or found.shape[1:] != x.shape or not len(found):

@@ -1,4 +1,4 @@
-"""A picture from outside, opened with care: six formats known by their bytes, size checked before decoding, made upright RGB.
+"""A picture from outside, opened with care: known by its bytes, its size checked before decoding, made upright RGB.
 
 Every correction (turned, transparent, 16 bit, CMYK, ...) is told in one sentence. PIL is imported inside functions.
 """
@@ -37,7 +37,7 @@ class Photo:
 
 
 def open_photo(raw: Any, name: str = "") -> Photo:
-    """Open a path, bytes, a PIL image or an array of whole numbers (H, W), (H, W, 3) or (H, W, 4); UserError if it cannot."""
+    """Open a path, bytes, a PIL image or a uint8 array (H, W), (H, W, 3) or (H, W, 4); UserError if it cannot."""
     from PIL import Image
 
     if isinstance(raw, Image.Image):
@@ -81,7 +81,7 @@ def _decoded(data: bytes, name: str) -> Any:
     try:
         image = factory(io.BytesIO(data), "")
     except Exception as error:  # plugins raise SyntaxError, struct.error, IndexError and more on damaged headers
-        raise UserError(f"{name} starts like a {kind} picture but is damaged or cut short; save or fetch it again.") from error
+        raise UserError(f"{name} starts like a {kind} picture but is damaged or cut short; save it again.") from error
     _check_size(image.size, name)
     return _loaded(image, name)
 
@@ -91,7 +91,7 @@ def _loaded(image: Any, name: str) -> Any:
         turned = _orientation(image)
         image.load()
     except Exception as error:  # as above: anything may come out of a damaged file
-        raise UserError(f"{name} is damaged or cut short, so it could not be decoded; save or fetch it again.") from error
+        raise UserError(f"{name} is damaged or cut short, so it could not be decoded; save it again.") from error
     image.info["assay_turned"] = turned  # TIFF turns itself while loading, and forgets
     return image
 

@@ -1,7 +1,7 @@
 """Tokenizers of any origin behind one small protocol: a text becomes ids and the characters each came from.
 
-Adapters for `tokenizers.Tokenizer`, Hugging Face tokenizer objects (recognised by what they can do, never imported), a plain
-callable text -> ids, and WordTokenizer, lower-cased words from a vocabulary.
+Adapters for `tokenizers.Tokenizer`, Hugging Face tokenizer objects (recognised by what they can do, never imported), a
+plain callable text -> ids, and WordTokenizer, lower-cased words from a vocabulary.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class WordTokenizer:
 
     PIECE = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
-    def __init__(self, vocabulary: Sequence[str], pad: str = "<pad>", unknown: str = "<unk>", mask: str | None = None) -> None:
+    def __init__(
+        self, vocabulary: Sequence[str], pad: str = "<pad>", unknown: str = "<unk>", mask: str | None = None
+    ) -> None:
         self.vocabulary = tuple(vocabulary)
         self._ids = {word: index for index, word in enumerate(self.vocabulary)}
         if pad not in self._ids or unknown not in self._ids:
@@ -151,7 +153,9 @@ class LibraryTokenizer:
         self.unknown: int | None = first("[UNK]", "<unk>")
         self.mask: int | None = first("[MASK]", "<mask>")
         # special, as the tokenizer declares: also the mask and the pad, which no text contains by accident
-        self._special = {key for key, one in self._own.get_added_tokens_decoder().items() if one.special} - {self.unknown}
+        self._special = {key for key, one in self._own.get_added_tokens_decoder().items() if one.special} - {
+            self.unknown
+        }
 
     def _first(self, *pieces: str) -> int | None:
         return next((found for one in pieces if (found := self._own.token_to_id(one)) is not None), None)
@@ -215,7 +219,9 @@ class CallableTokenizer:
         ids = np.asarray(getattr(found, "ids", found))
         ids = ids[0] if ids.ndim == 2 and len(ids) == 1 else ids
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-            raise UserError(f"The tokenizer was expected to return a list of whole numbers; {type(found).__name__} came.")
+            raise UserError(
+                f"The tokenizer is expected to return a list of whole numbers; {type(found).__name__} came."
+            )
         return [int(one) for one in ids]
 
     def _bare(self, text: str, before: list[int], after: list[int]) -> list[int]:

@@ -38,7 +38,9 @@ class ImageView:
 
 @dataclass(frozen=True, eq=False)
 class ImageInput:
-    """How a network takes photographs; SqueezeNet: ImageInput((227, 227), order="BGR", scale=255, mean=(104, 117, 123)).
+    """How a network takes photographs.
+
+    SqueezeNet: ImageInput((227, 227), order="BGR", scale=255, mean=(104, 117, 123)).
 
     mean, std: one a channel, in the network's channel order, after scaling.
     preprocess: callable(PIL image) -> (C, H, W) in place of all of size, crop, resample, order, scale, mean and std.
@@ -55,7 +57,7 @@ class ImageInput:
     zero: str = ""  # the colour that x = 0 is, in words: "the training mean colour"
     preprocess: Callable[[Any], Any] | None = None
     baseline: Any = None  # the default baseline: a name, a number or an array like x
-    rows: Any = None  # background: pictures, or an array (rows, channels, height, width) like x
+    background_rows: Any = None  # background: pictures, or an array (rows, channels, height, width) like x
     dtype: str = "float32"
 
     modality: ClassVar[str] = "image"
@@ -134,7 +136,9 @@ class ImageInput:
         if x.ndim == 4 and len(x) == 1:
             x = x[0]
         if x.ndim != 3 or x.dtype.kind not in "fiu":
-            raise UserError(f"preprocess was expected to return numbers (channels, height, width); shape {x.shape} came.")
+            raise UserError(
+                f"preprocess is expected to return numbers (channels, height, width); shape {x.shape} came."
+            )
         return np.ascontiguousarray(x, dtype=self.dtype)
 
     # -- what the model saw --------------------------------------------------------------------------------------
@@ -146,10 +150,7 @@ class ImageInput:
             shares = (x - black[:, None, None]) / np.where(white == black, 1.0, white - black)[:, None, None]
         else:
             shares = (x - black.mean()) / ((white - black).mean() or 1.0)
-        if len(x) == 3:
-            shares = shares[list(order)]
-        else:
-            shares = np.repeat(shares.mean(0, keepdims=True), 3, 0)
+        shares = shares[list(order)] if len(x) == 3 else np.repeat(shares.mean(0, keepdims=True), 3, 0)
         low, high = min(0.0, float(shares.min())), max(1.0, float(shares.max()))
         if low < -0.01 or high > 1.01:
             shares = (shares - low) / (high - low)
@@ -165,7 +166,9 @@ class ImageInput:
         else:
             pixels = pixels.mean(1, keepdims=True) if self.channels == 1 else pixels
             pixels = pixels[:, ::-1] if self.order == "BGR" else pixels
-            mean, std = (np.array(one, dtype=np.float64)[: pixels.shape[1], None, None] for one in (self.mean, self.std))
+            mean, std = (
+                np.array(one, dtype=np.float64)[: pixels.shape[1], None, None] for one in (self.mean, self.std)
+            )
             x = (pixels * (self.scale / 255) - mean) / std
         return np.ascontiguousarray(x, dtype=self.dtype)
 
@@ -223,7 +226,7 @@ class ImageInput:
         return Players("segments", owner, int(owner.max()) + 1, _places(owner))
 
     def reference(self, sample: Sample, baseline: Any = None) -> Reference:
-        """One picture to compare with: "zero", "black", "white", "blur", a number or an array (C, H, W) in x's space."""
+        """One picture to compare with: "zero", "black", "white", "blur", a number or an array (C, H, W) like x."""
         x = sample.x
         baseline = _given.named(baseline, self.baseline, self.baselines)
         if not isinstance(baseline, str):
@@ -244,7 +247,7 @@ class ImageInput:
 
     def background(self, sample: Sample, rows: Any = None) -> Reference:
         """Pictures to average over: those given, the model's own, or the baseline alone."""
-        rows = self.rows if rows is None else rows
+        rows = self.background_rows if rows is None else rows
         if rows is None:
             return self.reference(sample)
         if not (hasattr(rows, "dtype") and rows.dtype.kind == "f"):

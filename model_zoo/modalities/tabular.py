@@ -1,9 +1,25 @@
-"""Tables: from a row with units and categories to the numbers that a model takes, and back to columns."""
+"""Tables: from a row with units and categories to the numbers that a model takes, and back to columns.
+
+Encodings of a row, column after column:
+    onehot    a number as (value - mean) / std; a category as one 0 or 1 for each known one, all 0 for an unseen one
+    ordinal   a number as it is; a category as its place in Column.categories, unseen ones as 'other' or else -1
+    raw       a plain vector of numbers
+"""
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from model_zoo.modalities import _given, _table
+from model_zoo.types import Column, Players, Reference, Sample, UserError, digest
+
+MISSING = ("", "na", "n/a", "nan", "none", "null", "?")  # how files spell a missing value
 
 
 @dataclass(frozen=True)
@@ -29,3 +45,263 @@ class TableView:
     """The row as its owner knows it."""
 
     cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TableInput:
+    """How a model takes rows of `columns`; without columns, a plain vector of any length.
+
+    mean, std: one a column, in the column's own unit; used by "onehot" and ignored for categories.
+    background_rows: rows as a person gives them, or an array (rows, features) already like x.
+    """
+
+    columns: tuple[Column, ...] = ()
+    encoding: Literal["onehot", "ordinal", "raw"] = "onehot"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    background_rows: Any = None
+    rows_name: str = "background rows"  # "training rows"
+    baseline: Any = None  # the default baseline: a name, a number, an array like x or a row
+    preprocess: Callable[[Any], Any] | None = None  # from what a person gives to a vector, in place of all reading
+    dtype: str = "float32"
+
+    modality: ClassVar[str] = "tabular"
+    player_kinds: ClassVar[tuple[str, ...]] = ("columns",)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """Names that reference() accepts; the first is the default."""
+        return _given.ordered(self.baseline, ("zero",) if self.background_rows is None else ("mean", "zero"))
+
+    # -- the way in ----------------------------------------------------------------------------------------------
+
+    def read(self, raw: Any, name: str = "") -> Sample:
+        """A dict, JSON, a CSV of one row (bytes, text or path), values in column order, or a pandas row."""
+        if self.preprocess is not None:
+            raw = self._preprocessed(raw)
+        row, name = _table.one_row(raw, name, self._names)
+        columns = self.columns or tuple(Column(key) for key in _keys(row))
+        row = row if isinstance(row, Mapping) else self._in_order(row, columns)
+        cells, notes = self._cells(row, columns)
+        told = [_told(cell, column) for cell, column in zip(cells, columns, strict=True) if cell.note]
+        given = digest(repr([(cell.name, cell.given) for cell in cells]).encode())
+        return Sample("tabular", name, self._encode(cells, columns), TableView(cells), (*notes, *told), given)
+
+    def rows(self, raw: Any, name: str = "") -> tuple[dict[str, str], ...]:
+        """All rows of a CSV (bytes, text or path), each for read(); UserError if the header does not fit."""
+        found = _table.csv_rows(raw, name, self._names)
+        _check_names(tuple(found[0]), self.columns)
+        return found
+
+    def encode(self, rows: Sequence[Any]) -> np.ndarray:
+        """x of many rows: (rows, features)."""
+        return np.stack([self.read(row).x for row in rows])
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def _preprocessed(self, raw: Any) -> np.ndarray:
+        assert self.preprocess is not None
+        found = self.preprocess(raw)
+        vector = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
+        if vector.dtype.kind not in "fiub":
+            raise UserError(f"preprocess was expected to return a vector of numbers; {type(found).__name__} came.")
+        return vector.reshape(-1).astype(self.dtype)
+
+    def _in_order(self, row: Sequence[Any], columns: tuple[Column, ...]) -> dict[str, Any]:
+        """Values without names, in the order of the columns."""
+        if len(row) != len(columns):
+            raise UserError(
+                f"A row without names has {len(columns):,} values in column order"
+                f" ({_given.listed([column.name for column in columns], 3)}); {len(row):,} came."
+            )
+        found = {}
+        for column, value in zip(columns, row, strict=True):
+            code = isinstance(value, (float, int, np.number)) and column.kind == "category"
+            if code and self.encoding == "ordinal" and value in range(len(column.categories)):
+                value = column.categories[int(value)]  # an array of numbers holds a category by its place
+            found[column.name] = value
+        return found
+
+    def _cells(self, row: Mapping[str, Any], columns: tuple[Column, ...]) -> tuple[tuple[Cell, ...], list[str]]:
+        """Every column of a row, checked, and what has to be said about the row as a whole."""
+        notes = _check_names(tuple(row), columns)
+        return tuple(self._cell(column, row[column.name]) for column in columns), notes
+
+    def _cell(self, column: Column, value: Any) -> Cell:
+        """What one column of the row says, checked; UserError names the column, what was expected and what came."""
+        if hasattr(value, "item") and np.ndim(value) == 0:
+            value = value.item()
+        if isinstance(value, (list, tuple, dict, set, bytes)) or (hasattr(value, "shape") and np.ndim(value)):
+            raise UserError(f"{column.name} is one value; {type(value).__name__} came.")
+        if _is_missing(value, column):
+            return self._imputed(column)
+        return self._number(column, value) if column.kind == "number" else self._category(column, value)
+
+    def _imputed(self, column: Column) -> Cell:
+        if column.default is None:
+            raise UserError(
+                f"{column.name} is empty or not a number (NaN), and there is nothing to put in its place; give a value."
+            )
+        used = float(column.default) if column.kind == "number" else str(column.default)
+        return Cell(column.name, column.kind, None, used, column.unit, "imputed")
+
+    def _number(self, column: Column, value: Any) -> Cell:
+        try:
+            number = float(value)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{column.name} is a number{_unit(column)}; {value!r} came.") from error
+        if math.isinf(number):
+            raise UserError(f"{column.name} is a finite number{_unit(column)}; {value!r} came.")
+        low = -math.inf if column.low is None else column.low
+        high = math.inf if column.high is None else column.high
+        note = "" if low <= number <= high else f"outside the training range {low:g} to {high:g}"
+        return Cell(column.name, "number", number, number, column.unit, note)
+
+    def _category(self, column: Column, value: Any) -> Cell:
+        whole = isinstance(value, float) and value.is_integer()
+        text = str(int(value) if whole else value).strip()
+        used = text
+        if text not in column.categories:
+            folded = [one for one in column.categories if one.casefold() == text.casefold()]
+            used = folded[0] if len(folded) == 1 else text
+        note = "" if used in column.categories else "never seen in training"
+        return Cell(column.name, "category", text, used, column.unit, note)
+
+    # -- encoding ------------------------------------------------------------------------------------------------
+
+    def _encode(self, cells: Sequence[Cell], columns: Sequence[Column]) -> np.ndarray:
+        parts = (part for cell, column in zip(cells, columns, strict=True) for part in self._parts(cell, column))
+        return np.array(list(parts), dtype=self.dtype)
+
+    def _parts(self, cell: Cell, column: Column) -> tuple[float, ...]:
+        """The encoded numbers of one cell."""
+        if cell.kind == "number":
+            number = float(cell.used)
+            mean, std = self._scaling.get(column.name, (0.0, 1.0))
+            return ((number - mean) / std,)
+        if self.encoding == "onehot":
+            return tuple(float(cell.used == one) for one in column.categories)
+        if cell.used in column.categories:
+            return (float(column.categories.index(str(cell.used))),)
+        others = [index for index, one in enumerate(column.categories) if one.casefold() == "other"]
+        return (float(others[0]) if others else -1.0,)
+
+    @functools.cached_property
+    def _scaling(self) -> dict[str, tuple[float, float]]:
+        if self.encoding != "onehot" or not self.mean:
+            return {}
+        return {name: (m, s or 1.0) for name, m, s in zip(self._names, self.mean, self.std, strict=True)}
+
+    @functools.cached_property
+    def _owner(self) -> np.ndarray:
+        """The column of each encoded feature, whole numbers (features,)."""
+        wide = [len(c.categories) if c.kind == "category" and self.encoding == "onehot" else 1 for c in self.columns]
+        return np.repeat(np.arange(len(self.columns)), wide)
+
+    @functools.cached_property
+    def _encoded_rows(self) -> np.ndarray | None:
+        return None if self.background_rows is None else self._encoded(self.background_rows)
+
+    def _encoded(self, rows: Any) -> np.ndarray:
+        """Rows like x, (rows, features), of an array like x or of rows as a person gives them."""
+        if hasattr(rows, "to_dict"):  # a pandas table
+            rows = rows.to_dict("records")
+        if hasattr(rows, "detach"):
+            rows = rows.detach().cpu().numpy()
+        if not len(rows):
+            raise UserError("The background is empty; give at least one row.")
+        encoded = hasattr(rows, "dtype") and rows.dtype.kind in "fiub" and rows.ndim == 2
+        if not encoded or (self.columns and rows.shape[1] != len(self._owner)):
+            return self.encode(rows)
+        if not np.isfinite(rows).all():
+            raise UserError("The background is made of finite numbers; NaN or infinity came.")
+        return np.asarray(rows, dtype=self.dtype)
+
+    # -- players and references ----------------------------------------------------------------------------------
+
+    def players(self, sample: Sample, kind: str | None = None, **options: Any) -> Players:
+        """Columns: all encoded parts of a column are one player."""
+        if kind not in (None, "columns"):
+            raise UserError(f"The players of a table are columns; {kind!r} came.")
+        names = tuple(cell.name for cell in sample.view.cells)
+        owner = self._owner if self.columns else np.arange(len(sample.x))
+        return Players("columns", owner, len(names), names)
+
+    def reference(self, sample: Sample, baseline: Any = None) -> Reference:
+        """One row to compare with: "mean" of the background, "zero", a number, an array like x, or a row as a dict."""
+        baseline = _given.named(baseline, self.baseline, self.baselines)
+        x = sample.x
+        if isinstance(baseline, Mapping):
+            return Reference("given", self.read(baseline).x[None], "the row given")
+        if not isinstance(baseline, str):
+            return _given.constant(baseline, x)
+        if baseline == "mean":
+            rows = self._own_rows(x)
+            row = rows.mean(0, dtype=np.float64).astype(x.dtype)
+            return Reference("mean", row[None], f"the mean of {len(rows):,} {self.rows_name}")
+        standard = self.encoding == "onehot" and bool(self.mean)
+        sentence = "the training mean of each number, and no category" if standard else "zero in every column"
+        return Reference("zero", np.zeros_like(x)[None], sentence)
+
+    def background(self, sample: Sample, rows: Any = None) -> Reference:
+        """Rows to average over: those given, the model's own, or the baseline alone."""
+        if rows is None and self.background_rows is None:
+            return self.reference(sample)
+        if rows is None:
+            return Reference(
+                "background", self._own_rows(sample.x), f"{len(self._own_rows(sample.x)):,} {self.rows_name}"
+            )
+        found = _given.stacked(self._encoded(rows), sample.x)
+        return Reference("background", found, f"{len(found):,} row{'s' * (len(found) != 1)} given")
+
+    def _own_rows(self, x: np.ndarray) -> np.ndarray:
+        return _given.stacked(self._encoded_rows, x)
+
+
+def _keys(row: Any) -> tuple[str, ...]:
+    """The columns of a row for a model that names none: its own, or numbered."""
+    return tuple(row) if isinstance(row, Mapping) else tuple(f"feature {index}" for index in range(len(row)))
+
+
+def _check_names(given: tuple[str, ...], columns: tuple[Column, ...]) -> list[str]:
+    """A note for columns that the model does not take; UserError for those that it misses."""
+    expected = tuple(column.name for column in columns)
+    extra = [str(name) for name in given if name not in set(expected)]
+    missing = [name for name in expected if name not in set(given)]
+    if missing:
+        near = _table.nearest(missing[0], extra)
+        raise UserError(
+            f"The row has no {_plural('column', missing)} {_given.listed(missing)}; expected are"
+            f" {_given.listed(expected, 40)}." + (f" Nearest to '{missing[0]}' comes '{near}'." if near else "")
+        )
+    if extra:
+        return [f"The model does not take the {_plural('column', extra)} {_given.listed(extra)}, left out here."]
+    return []
+
+
+def _plural(word: str, things: Sequence[Any]) -> str:
+    return word if len(things) == 1 else f"{word}s"
+
+
+def _is_missing(value: Any, column: Column) -> bool:
+    if value is None or value != value or type(value).__name__ == "NAType":
+        return True
+    if not isinstance(value, str):
+        return False
+    return value.strip().casefold() in MISSING and value.strip() not in column.categories
+
+
+def _unit(column: Column) -> str:
+    return f" in {column.unit}" if column.unit else ""
+
+
+def _told(cell: Cell, column: Column) -> str:
+    """The note of a cell as a sentence."""
+    if cell.note == "imputed":
+        return f"{cell.name} was empty; {cell.shown} was put in its place."
+    if cell.kind == "category":
+        near = _table.nearest(str(cell.given), column.categories)
+        return f"{cell.name} '{cell.given}' was never seen in training; the nearest that was is '{near}'."
+    return f"{cell.name} {cell.shown} is {cell.note}."

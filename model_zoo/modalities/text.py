@@ -37,12 +37,12 @@ class TextView:
 
 @dataclass(frozen=True, eq=False)
 class TextInput:
-    """How a network takes texts; `tokenizer` is anything that `adapt` knows, `limit` the tokens read, special ones included."""
+    """How a network takes texts; `tokenizer` is anything that `adapt` knows, `limit` counts special tokens too."""
 
     tokenizer: Any = None
     limit: int = 512
     baseline: Any = None  # the default baseline: a name, a token or its id, or ids (tokens,)
-    rows: Any = None  # background: texts, or ids (rows, tokens)
+    background_rows: Any = None  # background: texts, or ids (rows, tokens)
 
     modality: ClassVar[str] = "text"
     player_kinds: ClassVar[tuple[str, ...]] = ("tokens", "words")
@@ -135,7 +135,7 @@ class TextInput:
                 "A text is a string, UTF-8 bytes, a path object or whole numbers (tokens,) from 0 upwards;"
                 f" {type(raw).__name__} came{f' of {ids.dtype}, shape {ids.shape}' if hasattr(raw, 'dtype') else ''}."
             )
-        notes = ()
+        notes: tuple[str, ...] = ()
         if len(ids) > self.limit:
             notes = (f"The model reads the first {self.limit:,} of {len(ids):,} tokens.",)
         x = ids[: self.limit].astype(np.int64)
@@ -156,7 +156,7 @@ class TextInput:
         return Sample("text", name, x, view, notes, digest(ids.astype(np.int64).tobytes()))
 
     def batch(self, texts: Sequence[str]) -> np.ndarray:
-        """Ids int64 (n, longest) of many texts, cut to the limit and filled up with the pad; an empty text is all specials."""
+        """Ids int64 (n, longest) of many texts, cut to the limit and filled up with the pad."""
         rows = []
         for text in texts:
             words = tuple(found.span() for found in WORD.finditer(text))
@@ -192,7 +192,7 @@ class TextInput:
         return np.array([not self.tokenizer.is_special(int(one)) for one in sample.x])
 
     def words_text(self, view: TextView, keep: np.ndarray) -> str:
-        """The text with only some of the words that the model read; keep: bool (view.kept,). White space goes with its word."""
+        """The text with only some of the words that the model read; keep: bool (view.kept,)."""
         ends = [start for start, _ in view.words[1:]] + [len(view.text)]
         pairs = zip(np.asarray(keep, dtype=bool), view.words, ends, strict=False)
         return "".join(view.text[start:end] for kept, (start, _), end in pairs if kept).strip()
@@ -206,7 +206,7 @@ class TextInput:
         if isinstance(baseline, str) and baseline not in ("mask", "pad"):  # the model's own default, a token
             token = own.id_of(baseline)
             if token is None:
-                raise UserError(f"The baseline {baseline!r} is not a token of this model; give another token or its id.")
+                raise UserError(f"The baseline {baseline!r} is no token of this model; give another token or its id.")
             baseline = token
         x = sample.x
         if not isinstance(baseline, str) and np.ndim(baseline) > 0:
@@ -223,8 +223,8 @@ class TextInput:
         return Reference(kind, row[None], f"every word replaced by {own.piece(int(token))}")
 
     def background(self, sample: Sample, rows: Any = None) -> Reference:
-        """Texts to average over, cut or filled up to the sample's length; given ones, the model's own, or the baseline alone."""
-        rows = self.rows if rows is None else rows
+        """Texts cut or filled up to the sample's length: those given, the model's own, or the baseline alone."""
+        rows = self.background_rows if rows is None else rows
         if rows is None:
             return self.reference(sample)
         ids = self.batch(rows) if all(isinstance(row, str) for row in rows) else np.asarray(rows)
