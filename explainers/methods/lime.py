@@ -16,13 +16,16 @@ segments, words or training rows, to 1e-5 of their range.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explainers.engine.codes import Codes
 from explainers.engine.libraries import largest_error, quiet
 from explainers.engine.pieces import spans
+from explainers.engine.surrogate import Surrogate
 from explainers.types import Attribution, Method, Settled, knob
 from explainers.words import percent
 from model_zoo.types import Players, Reference, Sample, Target, UserError
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 MOST = 2000  # players
+USUAL = "usual"
 HALF = 0.5  # of the variation; a line that explains less is said to be a poor one
 
 
@@ -46,15 +50,10 @@ class Params:
     )
     segments: int = knob(70, low=5, high=300, help="For images: about how many segments the picture is divided into.")
     hide: str = knob(
-        "own mean",
-        choices=("own mean", "baseline"),
-        label="Hidden segments",
-        help="For images: a hidden segment takes its own mean colour, as in lime, or the baseline.",
-    )
-    mask_string: str = knob(
-        "",
-        label="Hidden words",
-        help="For texts: what stands in a hidden word's place; empty takes the word out. lime's own is UNKWORDZ.",
+        USUAL,
+        choices=(USUAL, "baseline"),
+        label="Hidden parts",
+        help="usual: a hidden segment takes its own mean colour, a hidden word goes; or both take the baseline.",
     )
     discretize_continuous: bool = knob(
         True,
@@ -87,39 +86,6 @@ def explain(
     )
 
 
-class Surrogate:
-    """The library's weighted ridge, in the place of an explainer's `base`: it keeps what went in and what came out."""
-
-    def __init__(self, base: Any) -> None:
-        self.base = base
-
-    def explain_instance_with_data(
-        self, data: Any, labels: np.ndarray, distances: np.ndarray, label: int, num_features: int, **options: Any
-    ) -> Any:
-        """Fit, as lime_base.LimeBase does, on every feature."""
-        found = self.base.explain_instance_with_data(
-            data, labels, distances, label, num_features, **(options | {"feature_selection": "none"})
-        )
-        self.intercept, pairs, self.r2 = float(found[0]), found[1], float(found[2])
-        self.data, self.labels = np.asarray(data, dtype=np.float64), np.asarray(labels, dtype=np.float64)[:, label]
-        self.weights = np.asarray(self.base.kernel_fn(distances))
-        self.coefficients = np.zeros(self.data.shape[1])
-        for feature, value in pairs:
-            self.coefficients[feature] = value
-        return found
-
-    def std_error(self) -> np.ndarray:
-        """(features,): the square root of A⁻¹ (Σ w² e² z zᵀ) A⁻¹ · n / (n - features), A the ridge's normal matrix."""
-        w = self.weights
-        z = self.data - np.average(self.data, axis=0, weights=w)
-        missed = self.labels - self.intercept - self.data @ self.coefficients
-        normal = (z * w[:, None]).T @ z + np.eye(z.shape[1])  # the library's ridge has alpha 1
-        scores = z * (w * missed)[:, None]
-        inverse = np.linalg.inv(normal)
-        spare = max(1, len(z) - z.shape[1])
-        return np.sqrt(np.maximum(np.diag(inverse @ (scores.T @ scores) @ inverse), 0) * len(z) / spare)
-
-
 def _image(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> tuple[Surrogate, str]:
@@ -144,7 +110,7 @@ def _image(
             return data, run.evaluator.masked(sample, players, data == 1, hidden, target)[:, None]
 
     picture = np.ascontiguousarray(np.moveaxis(sample.x, 0, -1))
-    mean = params.hide == "own mean"
+    mean = params.hide == USUAL
     hide = None if mean else np.moveaxis(reference.rows[0], 0, -1)
     if mean and picture.shape[-1] != 3:  # the library takes means of three channels only
         hide = _means(picture, players)
@@ -176,35 +142,101 @@ def _text(
 ) -> tuple[Surrogate, str]:
     from lime.lime_text import LimeTextExplainer
 
-    where = spans(sample, players)
-    text = sample.view.text[: max(stop for _, stop in where)]  # what the model did not read is left out
-    words = [text[start:stop] for start, stop in where]
+    # The library draws which words to hide and never looks at them, so it is given their numbers instead.
+    numbers = " ".join(map(str, range(players.count)))
+    worth, note = _hidden_words(model, sample, target, players, reference, params, run)
 
     def ask(texts: list[str]) -> np.ndarray:
-        unique, back = np.unique(texts, return_inverse=True)
-        order = sorted(range(len(unique)), key=lambda place: len(unique[place]))  # alike lengths need little padding
-        ranked = [str(unique[place]) for place in order]
+        present = np.zeros((len(texts), players.count), dtype=bool)
+        for row, text in zip(present, texts, strict=True):
+            row[np.array(text.split(), dtype=int)] = True
+        return worth(present)[:, None]
+
+    explainer = LimeTextExplainer(split_expression=r"\s+", bow=False, mask_string="", random_state=run.seed)
+    explainer.base = surrogate = Surrogate(explainer.base)
+    explainer.explain_instance(numbers, ask, labels=(0,), num_features=players.count, num_samples=params.num_samples)
+    return surrogate, note
+
+
+def _hidden_words(
+    model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
+) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """What coalitions (n, players) are worth (n,), and how hidden words are hidden."""
+
+    def replaced(present: np.ndarray) -> np.ndarray:
+        return run.evaluator.masked(sample, players, present, reference, target)
+
+    where = spans(sample, players) if params.hide == USUAL else []
+    text = sample.view.text[: max((stop for _, stop in where), default=0)]  # what the model did not read is left out
+    if not where or not np.array_equal(model.input.batch([text])[0], sample.x):  # type: ignore[attr-defined]
+        return replaced, f"Hidden {players.kind} took the baseline ({reference.sentence})."
+
+    def shortened(present: np.ndarray) -> np.ndarray:
+        unique, back = np.unique(present, axis=0, return_inverse=True)
+        texts = [_without(text, [span for span, kept in zip(where, row, strict=True) if not kept]) for row in unique]
+        order = np.argsort([len(one) for one in texts], kind="stable")  # alike lengths need little padding
 
         def batch(part: slice) -> torch.Tensor:
-            return model.tensor(model.input.batch(ranked[part]))  # type: ignore[attr-defined]
+            return model.tensor(model.input.batch([texts[place] for place in order[part]]))  # type: ignore[attr-defined]
 
-        found = np.empty(len(unique))
-        found[order] = run.evaluator.composed(len(ranked), batch, target)
-        return found[back][:, None]
+        found = np.empty(len(texts))
+        found[order] = run.evaluator.composed(len(texts), batch, target)
+        return found[back.reshape(-1)]
 
-    explainer = LimeTextExplainer(
-        split_expression=lambda string: words, bow=False, mask_string=params.mask_string, random_state=run.seed
-    )
-    explainer.base = surrogate = Surrogate(explainer.base)
-    explainer.explain_instance(text, ask, labels=(0,), num_features=players.count, num_samples=params.num_samples)
-    instead = f"were replaced by {params.mask_string!r}" if params.mask_string else "were taken out of the text"
-    return surrogate, f"Hidden {players.kind} {instead}."
+    return shortened, f"Hidden {players.kind} were taken out of the text."
+
+
+def _without(text: str, gone: list[tuple[int, int]]) -> str:
+    kept, last = [], 0
+    for start, stop in gone:
+        kept.append(text[last:start])
+        last = max(last, stop)
+    return "".join([*kept, text[last:]])
 
 
 def _table(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> tuple[Surrogate, str]:
-    raise NotImplementedError
+    from lime.discretize import QuartileDiscretizer
+    from lime.lime_tabular import LimeTabularExplainer
+
+    if len(reference.rows) < 2:
+        raise UserError(
+            "LIME on a table learns from background rows how each column varies; this model has none."
+            " Give some: background=rows."
+        )
+
+    class Quartiles(QuartileDiscretizer):
+        """The library's, but an interval of one value gives that value: the library gives 0 there, whatever it is."""
+
+        def get_undiscretize_values(self, feature: int, values: np.ndarray) -> np.ndarray:
+            low, high = np.array(self.mins[feature])[values], np.array(self.maxs[feature])[values]
+            return np.where(low == high, low, super().get_undiscretize_values(feature, values))
+
+    table = Codes(sample, players, reference)
+    rows = table.columns(reference.rows)
+    names = [players.name(player) for player in range(players.count)]
+    random = np.random.RandomState(run.seed)
+    intervals = Quartiles(rows, table.categories, names, random_state=random) if params.discretize_continuous else None
+    explainer = LimeTabularExplainer(
+        rows,
+        mode="regression",
+        feature_names=names,
+        categorical_features=table.categories,
+        discretize_continuous=params.discretize_continuous,
+        discretizer=intervals,
+        random_state=random,
+    )
+    explainer.base = surrogate = Surrogate(explainer.base)
+    explainer.explain_instance(
+        table.columns(sample.x[None])[0],
+        lambda columns: run.evaluator.values(table.inputs(columns), target),
+        num_features=players.count,
+        num_samples=params.num_samples,
+    )
+    if params.discretize_continuous:
+        return surrogate, "A value says what the column's own interval or category does, against those of other rows."
+    return surrogate, "A number's value is for a rise of one standard deviation; a category's, for being as it is."
 
 
 def _follows(r2: float) -> str:

@@ -2,9 +2,9 @@
 
 The input is split in two, each part in two again, and so on. A part's credit is shared between its halves as between
 two players, averaged over the rest of the tree being present or absent. Parts that matter most are split first; when
-the evaluations run out, what is left of a part is spread evenly over it. Values are in units of the output and add up to
-f(x) - f(reference). A picture is halved along its longer side, down to single colour values, which are summed for each
-pixel; a text is joined word by word along its punctuation. The tree, the order and the values are those of shap.
+the evaluations run out, what is left of a part is spread evenly over it. Values are in units of the output and add up
+to f(x) - f(reference). A picture is halved along its longer side, down to single colour values, which are summed for
+each pixel; a text is joined word by word along its punctuation. The tree, the order and the values are those of shap.
 Settled: the library is run again with half the evaluations, answered from those already made.
 Reference: Owen (1977); Lundberg and Lee (2017), arXiv:1705.07874.
 Numbers: shap PartitionExplainer, same seed, masker, max_evals and batch_size, to 1e-5 of their range.
