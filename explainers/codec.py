@@ -110,7 +110,7 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
             if not dataclasses.is_dataclass(found):
                 raise TypeError(name)
             values = {key: _decode(one, arrays) for key, one in kept.items()}
-            for key, hint in _hints(found).items():
+            for key, hint in _hints(name).items():
                 if key in values and not _fits(values[key], hint):
                     raise TypeError(f"{name} with a {type(values[key]).__name__} as {key}")
             build: Any = found
@@ -119,8 +119,8 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
 
 
 @functools.cache
-def _hints(found: type) -> dict[str, Any]:
-    return typing.get_type_hints(found)
+def _hints(name: str) -> dict[str, Any]:
+    return typing.get_type_hints(_class(name))
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,9 +1,9 @@
 """Models run in worker processes; the app and the command line ask through `Runtime`. No torch in the parent.
 
-    runtime = Runtime(workspace, device="auto")         # starts workers, returns at once; end it with close(), or `with`
+    runtime = Runtime(workspace, device="auto")         # starts workers, returns at once; `with`, or close(), ends them
     runtime.cards()                                     # tuple[ModelCard, ...] without loading anything
     runtime.device()                                    # Device, or None until a worker has said
-    digest = runtime.put(data, name)                    # bytes of an input (image file, UTF-8 text, JSON row, CSV) into the store
+    digest = runtime.put(data, name)                    # an input's bytes (image file, UTF-8 text, JSON row, CSV)
     runtime.read(digest) -> (bytes, name)
     runtime.rows(model, digest)                         # tuple[dict, ...]: the rows of a CSV, for a table's model
     runtime.look(model, digest, players=None, baseline=None, **options)   # Look: sample, prediction, previewed players
@@ -16,9 +16,9 @@
     runtime.cancel(job); runtime.delete(job); runtime.close()
 
 Two lanes, a worker each: `look` answers previews and predictions at once while `run` computes jobs. A worker that dies
-fails its job with a sentence, and the next request starts a new one. Jobs that a dead server left behind are queued again
-by the next one. `jobs.py` is the front, `lane.py` a queue with its worker, `process.py` a worker as the parent sees it,
-`worker.py` the child, `wire.py` what they speak, `store.py` the workspace.
+fails its job with a sentence, and the next request starts a new one. Jobs that a dead server left behind are queued
+again by the next one. `jobs.py` is the front, `lane.py` a queue with its worker, `process.py` a worker as the parent
+sees it, `worker.py` the child, `wire.py` what they speak, `store.py` the workspace.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ class Runtime:
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes, name: str) -> str:
-        """Keep the bytes of an input; its digest is how everything else calls it. Costs nothing if it is there already."""
+        """Keep the bytes of an input and return the digest by which everything else calls it; cheap if it is there."""
         return self._store.put(data, name)
 
     def read(self, digest: str) -> tuple[bytes, str]:
@@ -102,7 +102,7 @@ class Runtime:
 
     def rows(self, model: str, digest: str) -> tuple[dict[str, Any], ...]:
         """The rows of a CSV, as a model of tables takes them."""
-        return self._ask("rows", (self.card(model).id, self._store.read(digest)[0]), (model, digest, "rows"))
+        return self._ask("rows", (self.card(model).id, *self._store.read(digest)), (model, digest, "rows"))
 
     def look(
         self, model: str, digest: str, players: str | None = None, baseline: str | None = None, **options: Any
@@ -138,7 +138,9 @@ class Runtime:
         name = self._store.name(request.input)
         with self._lock:
             if sum(job.owner == owner for job in self._live.values()) >= WAITING:
-                raise UserError(f"{WAITING} of your runs are waiting already; cancel some, or come back when they are done.")
+                raise UserError(
+                    f"{WAITING} of your runs are waiting already; cancel some, or come back when they are done."
+                )
             job = Job(
                 id=secrets.token_hex(8),
                 request=request,
@@ -251,7 +253,9 @@ class Runtime:
             return task.future.result(LOOK_LIMIT)
         except Late as error:
             self._look.cancel(task)
-            raise UserError(f"The model took longer than {LOOK_LIMIT:.0f} s on this input; give a smaller one.") from error
+            raise UserError(
+                f"The model took longer than {LOOK_LIMIT:.0f} s on this input; give a smaller one."
+            ) from error
         except Died as error:
             raise UserError(f"The worker stopped while reading the input ({error}). {AGAIN}") from error
         except Cancelled as error:

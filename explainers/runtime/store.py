@@ -86,7 +86,7 @@ class Store:
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     def put(self, data: bytes, name: str) -> str:
-        """Keep an input; the same bytes by another name are another input, so that nobody's file name shows elsewhere."""
+        """Keep an input; the same bytes by another name are another input, so that no file name shows elsewhere."""
         if len(data) > LARGEST_INPUT:
             size, most = len(data) >> 20, LARGEST_INPUT >> 20
             raise UserError(f"{name} has {size} MiB; an input has at most {most} MiB. Give a smaller one.")
@@ -129,7 +129,16 @@ class Store:
                 raise UserError(LOST)
             self._base.execute(
                 "INSERT INTO jobs(id, owner, runner, input, request, title, created, status) VALUES(?,?,?,?,?,?,?,?)",
-                (job.id, job.owner, self.runner, job.request.input, _text(job.request), job.title, job.created, job.status),
+                (
+                    job.id,
+                    job.owner,
+                    self.runner,
+                    job.request.input,
+                    _text(job.request),
+                    job.title,
+                    job.created,
+                    job.status,
+                ),
             )
 
     def start(self, job: Job) -> bool:

@@ -32,14 +32,16 @@ class Broken(Exception):
 
 
 def pack(value: Any) -> tuple[bytes, list[np.ndarray]]:
-    """A value as the frame's head and the arrays that follow it; TypeError if it cannot travel, UserError if too large."""
+    """A value as the frame's head and its arrays; TypeError if it cannot travel, UserError if it is too large."""
     header, arrays = codec.encode(value)
     arrays = [one.astype(one.dtype.newbyteorder("<"), copy=False) for one in arrays]
     claims = [[one.dtype.str, list(one.shape)] for one in arrays]
     text = json.dumps({"value": header, "arrays": claims}, separators=(",", ":")).encode("ascii")
     size = sum(one.nbytes for one in arrays)
     if len(text) > HEADER or size > PAYLOAD or len(arrays) > ARRAYS:
-        raise UserError(f"A result of {size / 2**20:,.0f} MiB is too large; at most {PAYLOAD >> 20:,} MiB can be shown.")
+        raise UserError(
+            f"A result of {size / 2**20:,.0f} MiB is too large; at most {PAYLOAD >> 20:,} MiB can be shown."
+        )
     return PREFIX.pack(len(text), size) + text, arrays
 
 
@@ -50,7 +52,7 @@ def send(sock: socket.socket, value: Any) -> None:
         sock.sendall(head)
         for array in arrays:
             if array.size:
-                sock.sendall(memoryview(array.reshape(-1)).cast("B"))
+                sock.sendall(array.reshape(-1).data.cast("B"))
     except OSError as error:
         raise Broken("the other end is gone") from error
 
@@ -72,7 +74,7 @@ def receive(sock: socket.socket) -> Any:
     for dtype, shape in claims:
         array = np.empty(shape, dtype)
         if array.size:
-            _fill(sock, memoryview(array.reshape(-1)).cast("B"))
+            _fill(sock, array.reshape(-1).data.cast("B"))
         arrays.append(array)
     try:
         return codec.decode(value, arrays)

@@ -2,14 +2,15 @@
 
     python -m explainers.runtime.worker <socket> <lane> <device> <threads> <catalogue>
 
-Messages are tuples (kind, number, body). From the parent: "look", "rows", "explain", and without an answer "cancel" and
-"prepare". From the child: "hello" once, "progress" and "partial" while it computes, and for each request one of "result",
-"error" (a sentence) and "cancelled". When the parent is gone the socket ends, and the child with it.
+Messages are tuples (kind, number, body). From the parent: "look", "rows", "explain", and without an answer "cancel"
+and "prepare". From the child: "hello" once, "progress" and "partial" while it computes, and for each request one of
+"result", "error" (a sentence) and "cancelled". When the parent is gone the socket ends, and the child with it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import os
 import queue
@@ -84,7 +85,7 @@ class Worker:
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
-        self._chores: list[Callable[[], Any]] = [lambda name=name: importlib.import_module(name) for name in chores]
+        self._chores: list[Callable[[], Any]] = [functools.partial(importlib.import_module, one) for one in chores]
         self.device = choose(device, threads)
 
     def serve(self) -> None:
@@ -97,7 +98,7 @@ class Worker:
                 self._chore()
                 continue
             if kind == "prepare":
-                self._chores.insert(0, lambda id=body: self._model(id))
+                self._chores.insert(0, functools.partial(self._model, body))
             else:
                 self._answer(kind, number, body)
 
@@ -119,7 +120,7 @@ class Worker:
             traceback.print_exc()  # whoever asks for it will be told
 
     def _answer(self, kind: str, number: int, body: Any) -> None:
-        answers = {"look": self._look, "rows": self._rows, "explain": self._explain}
+        answers: dict[str, Callable[..., Any]] = {"look": self._look, "rows": self._rows, "explain": self._explain}
         try:
             if number in self._cancelled:
                 raise Cancelled
@@ -141,7 +142,14 @@ class Worker:
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def _look(
-        self, number: int, id: str, data: bytes, name: str, players: str | None, baseline: str | None, options: dict[str, Any]
+        self,
+        number: int,
+        id: str,
+        data: bytes,
+        name: str,
+        players: str | None,
+        baseline: str | None,
+        options: dict[str, Any],
     ) -> Look:
         model = self._model(id)
         sample = model.sample(data, name)
@@ -156,11 +164,14 @@ class Worker:
             player_kinds=model.input.player_kinds,
         )
 
-    def _rows(self, number: int, id: str, data: bytes) -> tuple[dict[str, Any], ...]:
-        reader = getattr(self._model(id).input, "rows", None)
+    def _rows(self, number: int, id: str, data: bytes, name: str) -> tuple[dict[str, Any], ...]:
+        model = self._model(id)
+        reader = getattr(model.input, "rows", None)
         if reader is None:
-            raise UserError("Rows of a CSV are for models of tables; this model takes another kind of input.")
-        return tuple(reader(data))
+            raise UserError(
+                f"{name} has rows for a model of tables; {model.card.title} takes {model.card.modality} input."
+            )
+        return tuple(reader(data, name))
 
     def _explain(self, number: int, request: Request, data: bytes, name: str) -> Explanation:
         from explainers.engine.run import Run

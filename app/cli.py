@@ -1,0 +1,365 @@
+"""The command `assay`: everything that the browser does, on a terminal.
+
+Exit codes: 0; 2 for what a person can mend, said in one sentence on stderr; 130 after Ctrl-C.
+
+torch is never loaded here: models run in a worker of `explainers.runtime`, as they do for the browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from app import terminal
+from explainers.runtime.types import Request
+from explainers.types import Explanation
+from model_zoo.types import ModelCard, UserError
+
+OWNER = "command line"
+REPORTS = (".html", ".pdf", ".assay")
+FIRST_PORT, LAST_PORT = 8501, 8520
+MOST = 100 << 20  # bytes taken from stdin
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; what a person can mend is one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a bar still gets the numbers
+    try:
+        chosen = parser().parse_args(arguments)
+        return int(chosen.run(chosen) or 0)
+    except UserError as error:
+        print(f"assay: {terminal.clean(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `assay models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """As UserError rather than a usage and an exit."""
+        raise UserError(f"{message[:1].upper()}{message[1:].rstrip('.')}; see `{self.prog} --help`.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line accepts."""
+    top = Parser(prog="assay", description="Shows why a trained model said what it said, and how far to trust that.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    def command(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=help, description=help)
+        found.set_defaults(run=run)
+        return found
+
+    def setting(found: argparse.ArgumentParser) -> None:
+        found.add_argument("--device", choices=("auto", "cuda", "mps", "cpu"), help="where models compute")
+        found.add_argument("--workspace", type=Path, help="the folder that keeps runs and their inputs")
+
+    command("models", models, "List the models.")
+    one = command("methods", methods, "List the methods that explain a model, and why the others do not.")
+    one.add_argument("model", metavar="MODEL")
+
+    one = command("explain", explain, "Explain a prediction by one or several methods.")
+    one.add_argument("model", metavar="MODEL")
+    one.add_argument(
+        "input", metavar="INPUT", help="a file, rows.csv:3, a bundled example's id, a text, or - for stdin"
+    )
+    one.add_argument("-m", "--method", action="append", metavar="METHOD", help="repeatable; see `assay methods MODEL`")
+    one.add_argument("--target", metavar="CLASS", help="a class by name or number; else the predicted one")
+    one.add_argument("--output", choices=("logit", "probability", "value"), help="the number that is explained")
+    one.add_argument("--baseline", help="what stands for absence")
+    one.add_argument("--players", metavar="KIND", help="who gets credit: pixels, segments, tokens, words, columns")
+    one.add_argument("--seed", type=int, default=0)
+    one.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a method's parameter; repeatable"
+    )
+    one.add_argument(
+        "-o", "--out", action="append", default=[], type=Path, metavar="FILE", help=".html, .pdf or .assay"
+    )
+    setting(one)
+
+    one = command("open", open_, "Show a .assay record.")
+    one.add_argument("record", type=Path, metavar="RECORD")
+    one = command("report", report, "Write the report of a .assay record.")
+    one.add_argument("record", type=Path, metavar="RECORD")
+    one.add_argument("-o", "--out", action="append", required=True, type=Path, metavar="FILE", help=".html or .pdf")
+
+    one = command("serve", serve, "Open the dashboard in the browser; it listens on this machine only.")
+    one.add_argument("--port", type=int, help=f"else the first free one from {FIRST_PORT}")
+    one.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    setting(one)
+    return top
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+
+def models(chosen: argparse.Namespace) -> None:
+    """assay models."""
+    from model_zoo import catalogue
+
+    print(terminal.table((card.id, card.modality, f"{card.title}. {card.description}") for card in catalogue.cards()))
+    for one in catalogue.broken():
+        print(f"assay: the model {one.name} did not load: {terminal.clean(one.reason)}", file=sys.stderr)
+
+
+def methods(chosen: argparse.Namespace) -> None:
+    """assay methods MODEL."""
+    from explainers import methods_for, registry
+    from model_zoo import catalogue
+
+    found = methods_for(catalogue.card(chosen.model))
+    print(terminal.table((one.method.id, f"{one.method.title}. {one.method.summary}") for one in found if one))
+    others = [(one.method.id, one.reason or "") for one in found if not one]
+    if others:
+        print("\nNot for this model:\n" + terminal.table(others))
+    for one in registry.broken():
+        print(f"assay: the plug-in {one.name} did not load: {terminal.clean(one.reason)}", file=sys.stderr)
+
+
+def explain(chosen: argparse.Namespace) -> int:
+    """assay explain MODEL INPUT."""
+    from explainers import registry
+    from explainers.runtime import Runtime
+    from model_zoo import catalogue
+
+    card = catalogue.card(chosen.model)
+    wanted = chosen.method or [next(one.id for one in registry.methods() if one.why_not(card) is None)]
+    settings = parameters(wanted, chosen.set)
+    target = None if chosen.target is None else class_of(card, chosen.target)
+    for path in chosen.out:
+        check_out(path, REPORTS)
+    with Runtime(chosen.workspace, chosen.device, server=False) as runtime:
+        digest = given(runtime, card, chosen.input)
+        jobs: list[str] = []
+        try:
+            for method in wanted:
+                request = Request(
+                    model=card.id,
+                    input=digest,
+                    method=method,
+                    parameters=settings[method],
+                    target=target,
+                    output=chosen.output,
+                    baseline=chosen.baseline,
+                    players=chosen.players,
+                    seed=chosen.seed,
+                )
+                jobs.append(runtime.submit(request, OWNER))
+            found, failed = [], False
+            for job in jobs:
+                try:
+                    found.append(watched(runtime, job))
+                except UserError as error:
+                    failed = True
+                    print(f"assay: {runtime.job(job).title}: {terminal.clean(error)}", file=sys.stderr)
+                    continue
+                print(("\n" if len(found) > 1 else "") + terminal.shown(found[-1]), flush=True)
+        except BaseException:
+            for job in jobs:
+                if runtime.job(job).status in ("queued", "running"):
+                    runtime.cancel(job)
+            raise
+    write(chosen.out, tuple(found))
+    return 2 if failed else 0
+
+
+def open_(chosen: argparse.Namespace) -> None:
+    """assay open RECORD."""
+    from explainers.record import open_record
+
+    print("\n\n".join(terminal.shown(one) for one in open_record(chosen.record).explanations))
+
+
+def report(chosen: argparse.Namespace) -> None:
+    """assay report RECORD -o FILE."""
+    from explainers.record import open_record
+
+    for path in chosen.out:
+        check_out(path, REPORTS)
+    write(chosen.out, open_record(chosen.record).explanations)
+
+
+def serve(chosen: argparse.Namespace) -> NoReturn:
+    """assay serve: this process becomes Streamlit's."""
+    from app import config
+    from explainers.runtime.store import default_workspace
+
+    port = chosen.port or next((one for one in range(FIRST_PORT, LAST_PORT + 1) if free(one)), FIRST_PORT)
+    if not 1 <= port <= 65535:
+        raise UserError(f"A port lies between 1 and 65535; {port} came.")
+    if not free(port):
+        raise UserError(f"Port {port} is taken, perhaps by another Assay; choose another with --port.")
+    workspace = (chosen.workspace or default_workspace()).expanduser().resolve()
+    os.environ[config.WORKSPACE] = str(workspace)
+    if chosen.device:
+        os.environ[config.DEVICE] = chosen.device
+    print(f"Assay is at http://127.0.0.1:{port} and keeps its runs in {workspace}. Ctrl-C stops it.", flush=True)
+    flags = config.flags(server_port=port, server_headless=chosen.no_browser)
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(config.MAIN), *flags])
+
+
+# -- what a person gives ---------------------------------------------------------------------------------------------
+
+
+def given(runtime: Any, card: ModelCard, text: str) -> str:
+    """The digest of an input given as a file, a row of a file, a bundled example, stdin, or the text itself."""
+    data, name, row = located(card, text)
+    if card.modality != "tabular" or name.endswith(".json"):
+        return runtime.put(data, name)
+    rows = runtime.rows(card.id, runtime.put(data, name))
+    if row is None and len(rows) != 1:
+        raise UserError(f"{name} has {len(rows)} rows; say which one is meant, as in {text}:1.")
+    number = row or 1
+    if not 1 <= number <= len(rows):
+        raise UserError(f"{name} has rows 1 to {len(rows)}; row {number} came.")
+    return runtime.put(json.dumps(rows[number - 1], ensure_ascii=False).encode(), f"{name}, row {number}")
+
+
+def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
+    """Bytes, name and, for a table, the row asked for."""
+    from model_zoo import catalogue
+
+    if text == "-":
+        data = sys.stdin.buffer.read(MOST + 1)
+        return data, "typed row.json" if _json(data) else "standard input", None
+    path, row = Path(text), None
+    head, colon, tail = text.rpartition(":")
+    if card.modality == "tabular" and colon and tail.isdigit() and not _exists(path):
+        path, row = Path(head), int(tail)
+    if _exists(path):
+        try:
+            return path.read_bytes(), path.name, row
+        except OSError as error:
+            raise UserError(f"{path} could not be read: {error.strerror}.") from error
+    examples = {one.id: one for one in catalogue.examples() if one.modality == card.modality}
+    if text in examples:
+        return *catalogue.read_example(text), None
+    if card.modality == "text":
+        return text.encode("utf-8", "replace"), "typed text", None
+    if card.modality == "tabular" and _json(text.encode("utf-8", "replace")):
+        return text.encode(), "typed row.json", None
+    known = ", ".join(one.id for one in catalogue.examples(card.id)) or "none"
+    raise UserError(f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}.")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a typed text may be too long for a path
+        return False
+
+
+def _json(data: bytes) -> bool:
+    return data.lstrip().startswith(b"{")
+
+
+def class_of(card: ModelCard, text: str) -> int:
+    """The class meant by a name or a number; a name goes first, since a class may be called 7."""
+    names = [label.casefold() for label in card.labels]
+    if text.casefold() in names:
+        return names.index(text.casefold())
+    if text.lstrip("-").isdecimal():
+        if not 0 <= int(text) < len(names):
+            raise UserError(f"{card.title} has classes 0 to {len(names) - 1}; class {text} came.")
+        return int(text)
+    import difflib
+
+    near = ", ".join(repr(one) for one in difflib.get_close_matches(text, card.labels, n=3, cutoff=0.0))
+    raise UserError(f"{card.title} has no class {text!r}; the nearest of its {len(names)} are {near}.")
+
+
+def parameters(wanted: list[str], given: list[str]) -> dict[str, dict[str, Any]]:
+    """Each method's parameters from NAME=VALUE, for every method that has NAME, or from METHOD.NAME=VALUE for one."""
+    from dataclasses import fields
+
+    from explainers import registry
+
+    known = {id: {one.name for one in fields(registry.method(id).params)} for id in wanted}
+    found: dict[str, dict[str, Any]] = {id: {} for id in wanted}
+    for text in given:
+        name, equals, value = text.partition("=")
+        method, dot, short = name.rpartition(".")
+        takers = [id for id in wanted if (short if dot else name) in known[id] and (not dot or id == method)]
+        if not equals or not takers:
+            listed = "; ".join(f"{id} has {', '.join(sorted(known[id])) or 'none'}" for id in wanted)
+            raise UserError(f"--set takes NAME=VALUE with a parameter of a method; {text!r} came, and {listed}.")
+        for id in takers:
+            found[id][short if dot else name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)
+
+
+# -- what a person gets ----------------------------------------------------------------------------------------------
+
+
+def watched(runtime: Any, job: str) -> Explanation:
+    """The result of a job, with its progress on stderr until then."""
+    line = terminal.Progress()
+    try:
+        version = -1
+        while (now := runtime.job(job)).status in ("queued", "running"):
+            if now.version != version:
+                version = now.version
+                line.show(now)
+            time.sleep(0.02)
+    finally:
+        line.clear()
+    return runtime.result(job)
+
+
+def check_out(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a place that cannot be written to before the work rather than after it."""
+    if path.suffix.lower() not in endings:
+        raise UserError(f"A report ends in {', '.join(endings)}; {path.name!r} came.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"There is no folder {path.absolute().parent}; make it first.")
+
+
+def write(paths: list[Path], explanations: tuple[Explanation, ...]) -> None:
+    """Write a record or a report to each path."""
+    if not explanations:
+        return
+    for path in paths:
+        if path.suffix.lower() == ".assay":
+            from explainers import record
+
+            record.save(path, explanations)
+        else:
+            from app.reports.report import write as write_report
+
+            write_report(path, explanations)
+        print(f"Written: {path}", file=sys.stderr)
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on this port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
