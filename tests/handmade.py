@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -32,8 +33,8 @@ UNSETTLED = (
     Check("settled", "Settled", Verdict.BAD, "**Did not converge.** Doubling the work moved the values by 31 %.", 0.31),
 )
 REVIEW = (
-    "The camera work is beautiful, but an unwatchable plot & a terrible script make this <b>two hours</b> of pure waste. "
-    "I wanted to like it; the cast is lovely. Still, a terrible film."
+    "The camera work is beautiful, but an unwatchable plot & a terrible script make this <b>two hours</b> of pure"
+    " waste. I wanted to like it; the cast is lovely. Still, a terrible film."
 )
 
 
@@ -85,7 +86,7 @@ def photograph(width: int = 640, height: int = 420) -> bytes:
 
 
 def image(kind: str = "pixels", side: int = 56, photo: bytes | None = None, **more: object) -> Explanation:
-    """Espresso on a 640 × 420 photo whose middle square the model saw; credit around the disc, some against at the right."""
+    """Espresso on a photo whose middle square the model saw; credit around the disc, some against at the right."""
     photo = photo or photograph()
     width, height = Image.open(io.BytesIO(photo)).size
     left, middle = (width - height) / 2, 0.5
@@ -145,7 +146,7 @@ def text(kind: str = "words", written: str = REVIEW, kept: int | None = None, **
     tokens, spans, word_of = ["[CLS]"], [(0, 0)], [-1]
     for place, (start, stop) in enumerate(words[:kept]):
         cut = [start, start + 2, stop] if written[start:stop] == "unwatchable" else [start, stop]
-        for a, b in zip(cut, cut[1:], strict=False):
+        for a, b in itertools.pairwise(cut):
             tokens.append(("" if a == start else "##") + written[a:b])
             spans.append((a, b))
             word_of.append(place)

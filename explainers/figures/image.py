@@ -1,8 +1,8 @@
 """The person's own photograph with a heatmap over the part that the model saw.
 
 The map keeps the model's resolution and is placed in the photograph's pixels; the photo is a data URI beneath it. One
-slider fades the map in while the photo under it turns grey, so that red and blue are the explanation's alone; it works in
-the browser alone, and so in a saved report.
+slider fades the map in while the photo under it turns grey, so that red and blue are the explanation's alone; it needs
+no server, and so works in a saved report.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 ORDER = 10
 WIDTH, SHORTEST, TALLEST = 400, 150, 540  # pixels: the photo's width that is planned for, bounds of its height
-BELOW = 84  # pixels under the photo: colour bar, its ends, slider
+BELOW = 66  # pixels under the photo: colour bar, its ends, slider
 STEPS = 11
 COARSE = 4  # map pixels a side of a cell that is named on hover
 OPENS_AT = 9  # step of the slider at which the picture opens
 GREYED = 0.85  # how grey the photo is under a map in full
-BAR = 320  # pixels: length of the colour bar and the slider
+BAR, SLIDER = 320, 190  # pixels: lengths of the colour bar and the slider
+HAIR = 1e-4  # plotly tells images apart by place and size alone, so the grey one is this share wider
 
 
 def draws(explanation: Explanation) -> bool:
@@ -91,7 +92,7 @@ def figure(explanation: Explanation, full: float) -> go.Figure:
         ),
         xaxis=axis | {"range": [0, view.width]},
         yaxis=axis | {"range": [view.height, 0], "scaleanchor": "x", "constraintoward": "bottom"},
-        images=[photo(view.photo, view), photo(_grey(view.photo), view) | {"opacity": GREYED * OPENS_AT / (STEPS - 1)}],
+        images=[photo(view.photo, view), _greyed(view)],
         shapes=_outline(view),
         annotations=_ends(explanation, full, with_sign),
         sliders=[_slider()],
@@ -120,8 +121,13 @@ def uri(photo: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(photo).decode('ascii')}"
 
 
+def _greyed(view: Any) -> dict[str, Any]:
+    share = GREYED * OPENS_AT / (STEPS - 1)
+    return photo(grey(view.photo), view) | {"opacity": share, "sizex": view.width * (1 + HAIR)}
+
+
 @functools.lru_cache(maxsize=16)
-def _grey(encoded: bytes) -> bytes:
+def grey(encoded: bytes) -> bytes:
     """The photograph without its colours; JPEG."""
     from PIL import Image
 
@@ -179,16 +185,17 @@ def _ends(explanation: Explanation, full: float, with_sign: bool) -> list[dict[s
         _style.note(left, -BAR / 2, 20, "left"),
         _style.note(unit, 0, 20, "center"),
         _style.note(right, BAR / 2, 20, "right"),
+        _style.note("photo", -SLIDER / 2 - 8, 41, "right"),
+        _style.note("heatmap", SLIDER / 2 + 8, 41, "left"),
     ]
 
 
 def _slider() -> dict[str, Any]:
     steps = []
     for step in range(STEPS):
-        label = "photo" if step == 0 else "heatmap" if step == STEPS - 1 else ""
         share = step / (STEPS - 1)
         changes = [{"opacity": share}, {"images[1].opacity": GREYED * share}, [0]]
-        steps.append({"label": label, "method": "update", "args": changes})
+        steps.append({"label": " ", "method": "update", "args": changes})
     return {
         "active": OPENS_AT,
         "steps": steps,
@@ -196,17 +203,17 @@ def _slider() -> dict[str, Any]:
         "x": 0.5,
         "xanchor": "center",
         "lenmode": "pixels",
-        "len": BAR,
+        "len": SLIDER,
         "y": 0,
         "yanchor": "top",
-        "pad": {"l": 14, "r": 14, "t": 40, "b": 0},
+        "pad": {"l": 0, "r": 0, "t": 40, "b": 0},
         "ticklen": 0,
         "minorticklen": 0,
         "tickwidth": 0,
         "borderwidth": 0,
         "bgcolor": _style.LINE,
         "activebgcolor": _style.INK,
-        "font": {"size": 11},
+        "font": {"size": 1},
     }
 
 
