@@ -222,7 +222,7 @@ def test_a_script_is_seen_through() -> None:
             return F.scaled_dot_product_attention(x, x, x, is_causal=True).sum((1, 3))
 
     x = torch.randn(1, HEADS, TOKENS, 4)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="jit"):
         script = torch.jit.trace(Attend(), x)
     wanted = (x @ x.mT / 2).masked_fill(torch.ones(TOKENS, TOKENS).triu(1).bool(), -torch.inf).softmax(-1)
     torch.testing.assert_close(probe.attention(lambda: script(x)).maps[0], wanted)

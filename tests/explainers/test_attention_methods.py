@@ -1,0 +1,232 @@
+"""Attention, rollout and gradient attention against matrices worked out by hand and autograd's own gradients."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from explainers.engine.evaluator import Evaluator
+from explainers.engine.run import Run
+from explainers.methods import attention, attention_rollout, gradient_attention
+from explainers.types import Attribution, Method, NoParams
+from model_zoo.architectures.bert import BertClassifier, Size
+from model_zoo.model import Model
+from model_zoo.types import Capability, ModelCard, Players, Reference, Sample, Target, UserError
+
+METHODS = (attention.METHOD, attention_rollout.METHOD, gradient_attention.METHOD)
+IDS = np.array([1, 7, 8, 9, 5, 2])  # a classification token, three words of which the second has two tokens, an end
+TOKENS = np.array([-1, 0, 1, 2, 3, -1])
+WORDS = np.array([-1, 0, 1, 1, 2, -1])
+LAYERS, HEADS = 3, 2
+
+
+class Tiny(nn.Module):
+    """Attention with the softmax written out, so that its maps and their gradients can be taken from autograd."""
+
+    def __init__(self, read: str = "first", causal: bool = False, fused: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.read, self.causal, self.fused = read, causal, fused
+        self.embedding = nn.Embedding(10, 8).double()
+        self.weights = nn.Parameter(torch.randn(LAYERS, 3, 8, 8).double() / 2)
+        self.head = nn.Linear(8, 3).double()
+        self.maps: list[torch.Tensor] = []
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x, self.maps = self.embedding(ids), []
+        for layer in self.weights:
+            query, key, value = ((x @ part).unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in layer)
+            if self.fused:
+                mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+            else:
+                scores = query @ key.mT / 2
+                if self.causal:
+                    scores = scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf)
+                self.maps.append(scores.softmax(-1))
+                mixed = self.maps[-1] @ value
+            x = x + mixed.transpose(1, 2).flatten(2)
+        return self.head({"first": x[:, 0], "last": x[:, -1], "mean": x[:, 1:-1].mean(1)}[self.read]).tanh()
+
+
+def _explain(
+    method: Method, network: Any, owner: np.ndarray = TOKENS, target: int = 1, gradients: bool = True, **knobs: Any
+) -> tuple[Attribution, Evaluator]:
+    can = Capability.ATTENTION | Capability.EMBEDDINGS | (Capability.GRADIENTS if gradients else Capability.NONE)
+    card = ModelCard("net", "The net", "text", "classification", "logit", ("a", "b", "c"), can)
+    model, run = Model(card, network, input=None, embedding=getattr(network, "embedding", None)), Run()  # type: ignore[arg-type]
+    run.evaluator = Evaluator(model, run)
+    sample, reference = Sample("text", "typed text", IDS, None), Reference("pad", np.zeros_like(IDS)[None], "padding")
+    players = Players("tokens", owner, int(owner.max()) + 1)
+    params = method.params(**knobs) if method.params is not NoParams else NoParams()
+    found = method.explain(model, sample, Target(target, "b", "logit"), players, reference, params, run)
+    return found, run.evaluator
+
+
+def _truth(network: Tiny, target: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Maps and gradients (layers, heads, tokens, tokens) by autograd, the softmax written out."""
+    plain = Tiny(network.read, network.causal)
+    plain.load_state_dict(network.state_dict())
+    score = plain(torch.tensor(IDS[None]))[0, target]
+    gradients = torch.autograd.grad(score, plain.maps)
+    return torch.cat(plain.maps).detach().numpy(), torch.cat(gradients).numpy()
+
+
+VARIANTS = [
+    Tiny,
+    lambda: Tiny(fused=True),
+    lambda: Tiny("last", causal=True, fused=True),
+    lambda: Tiny("mean", fused=True),
+]
+ROWS: list[Any] = [[0], [0], [5], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_attention_is_the_last_layers_row(case: int) -> None:
+    network = VARIANTS[case]()
+    maps, _ = _truth(network)
+    found, evaluator = _explain(attention.METHOD, network)
+    np.testing.assert_allclose(found.values, maps[-1].mean(0)[ROWS[case]].mean(0)[1:5], rtol=1e-6)
+    assert found.extras["attention"].shape == (LAYERS, HEADS, 6, 6)
+    assert found.extras["attention"].dtype == np.float32
+    np.testing.assert_allclose(found.extras["attention"], maps, rtol=1e-5)
+    assert found.unit == "share of attention"
+    assert (evaluator.forward, evaluator.backward) == (1, 1)
+
+
+def test_notes_say_whose_attention_it_is() -> None:
+    notes = [_explain(attention.METHOD, build())[0].notes for build in VARIANTS]
+    assert notes[0][0] == "Taken from token 1 of 6, which the score is read from."
+    assert notes[2][0] == "Taken from token 6 of 6, which the score is read from."
+    assert notes[3][0] == "Averaged over the 4 of 6 tokens that the score is read from."
+    assert len(notes[0]) == 1  # next to nothing goes to special tokens in the last layer
+    maps, _ = _truth(Tiny())
+    share = attention_rollout.rollout(tuple(maps))[0, [0, 5]].sum()
+    said = _explain(attention_rollout.METHOD, Tiny())[0].notes[1]
+    assert said == f"{share:.0%} of it goes to special tokens, which belong to no word."
+
+
+def test_one_layer_and_one_head() -> None:
+    maps, _ = _truth(Tiny())
+    found, _ = _explain(attention.METHOD, Tiny(), layer=1, head=0)
+    np.testing.assert_allclose(found.values, maps[1, 0, 0, 1:5], rtol=1e-6)
+    assert attention.METHOD.flavour(attention.Params(), None) == "last layer, mean of heads"
+    assert attention.METHOD.flavour(attention.Params(1, 0), None) == "layer 1, head 0, counted from 0"
+    with pytest.raises(UserError, match="layer lies between 0 and 2"):
+        _explain(attention.METHOD, Tiny(), layer=3)
+    with pytest.raises(UserError, match="head lies between 0 and 1"):
+        _explain(attention.METHOD, Tiny(), head=2)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_rollout_by_hand(case: int) -> None:
+    network = VARIANTS[case]()
+    maps, _ = _truth(network)
+    one, two, three = (0.5 * layer.mean(0) + 0.5 * np.eye(6) for layer in maps)
+    rolled = three @ two @ one
+    found, _ = _explain(attention_rollout.METHOD, network)
+    np.testing.assert_allclose(found.values, rolled[ROWS[case]].mean(0)[1:5], rtol=1e-6)
+
+
+def test_rollout_of_two_tokens() -> None:
+    """Â = [[¾, ¼], [0, 1]] twice: the first token keeps 9/16."""
+    layer = np.array([[[0.5, 0.5], [0.0, 1.0]]])
+    np.testing.assert_allclose(attention_rollout.rollout((layer, layer)), [[9 / 16, 7 / 16], [0, 1]])
+
+
+@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("target", range(3))
+def test_gradient_attention_by_hand(case: int, target: int) -> None:
+    """Chefer's rule, expanded: (I + C₃)(I + C₂)(I + C₁), with C = mean over heads of (∇A ⊙ A)⁺."""
+    network = VARIANTS[case]()
+    maps, gradients = _truth(network, target)
+    one, two, three = (np.clip(g * a, 0, None).mean(0) for a, g in zip(maps, gradients, strict=True))
+    identity = np.eye(6)
+    full = (identity + three) @ (identity + two) @ (identity + one) - identity
+    found, evaluator = _explain(gradient_attention.METHOD, network, target=target)
+    np.testing.assert_allclose(found.values, full[ROWS[case]].mean(0)[1:5], rtol=1e-6, atol=1e-15)
+    assert found.values.max() > 0
+    assert (evaluator.forward, evaluator.backward) == (1, 1)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda one: one.id)
+def test_a_word_has_the_sum_of_its_tokens(method: Method) -> None:
+    by_token, _ = _explain(method, Tiny())
+    by_word, _ = _explain(method, Tiny(), WORDS)
+    np.testing.assert_allclose(by_word.values, [by_token.values[0], by_token.values[1:3].sum(), by_token.values[3]])
+    assert not method.signed
+    assert method.completeness == "no"
+    assert method.players == {"text": "words"}
+    assert (by_word.values >= 0).all()
+
+
+def test_without_gradients_the_reader_is_guessed() -> None:
+    """A classification token at the start; the last token where none looks ahead; else the mean of all."""
+    maps, _ = _truth(Tiny())
+    found, evaluator = _explain(attention.METHOD, Tiny(), gradients=False)
+    np.testing.assert_allclose(found.values, maps[-1].mean(0)[0, 1:5], rtol=1e-6)
+    assert evaluator.backward == 0
+    every = np.arange(6)
+    found, _ = _explain(attention.METHOD, Tiny(), every, gradients=False)
+    np.testing.assert_allclose(found.values, maps[-1].mean((0, 1)), rtol=1e-6)
+    causal, _ = _truth(Tiny("last", causal=True))
+    found, _ = _explain(attention.METHOD, Tiny("last", causal=True), gradients=False)
+    np.testing.assert_allclose(found.values, causal[-1].mean(0)[5, 1:5], rtol=1e-6)
+
+
+def test_a_score_that_no_attention_raises() -> None:
+    """With all values V negative in effect the clipped product is 0 everywhere, and that is said."""
+    network = Tiny()
+    with torch.no_grad():
+        network.head.weight.zero_()
+    found, _ = _explain(gradient_attention.METHOD, network)
+    assert not found.values.any()
+    assert found.notes[-1] == "There is no attention that raises this score, so every value is 0."
+
+
+def test_a_model_without_attention_is_refused() -> None:
+    network = nn.Sequential(OrderedDict(embedding=nn.Embedding(10, 4), flat=nn.Flatten(), head=nn.Linear(24, 3)))
+    with pytest.raises(UserError, match="attention between the 6 tokens"):
+        _explain(attention.METHOD, network)
+
+
+def test_the_fused_layer_of_torch() -> None:
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(1)
+            self.embedding = nn.Embedding(10, 8)
+            layer = nn.TransformerEncoderLayer(8, HEADS, 16, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            self.head = nn.Linear(8, 3)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.head(self.encoder(self.embedding(ids))[:, 0])
+
+    network = Encoder().eval()
+    x = network.embedding(torch.tensor(IDS[None]))
+    hidden = network.encoder.layers[0](x)
+    _, wanted = network.encoder.layers[1].self_attn(hidden, hidden, hidden, need_weights=True)
+    for gradients in (True, False):
+        found, _ = _explain(attention.METHOD, network, gradients=gradients)
+        np.testing.assert_allclose(found.values, wanted[0, 0, 1:5].detach(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda one: one.id)
+def test_our_bert(method: Method) -> None:
+    """The architecture of the bundled model, small: every method reads it, and leaves it as it was."""
+    torch.manual_seed(0)
+    network = BertClassifier(3, Size(vocabulary=10, width=16, layers=2, heads=4, inner=8, positions=16))
+    before = {name: one.clone() for name, one in network.state_dict().items()}
+    found, _ = _explain(method, network, WORDS)
+    assert found.extras["attention"].shape == (2, 4, 6, 6)
+    np.testing.assert_allclose(found.extras["attention"].sum(-1), 1, rtol=1e-5)
+    assert found.notes[0].startswith("Taken from token 1 of 6")
+    assert all(torch.equal(before[name], one) for name, one in network.state_dict().items())
+    assert not any(one._forward_hooks or one._forward_pre_hooks for one in network.modules())
+    assert all(one.grad is None for one in network.parameters())
