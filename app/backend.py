@@ -14,7 +14,6 @@ from typing import Any
 
 import streamlit as st
 
-from app import config
 from explainers.runtime import Runtime
 from explainers.runtime.types import Job, Look
 from explainers.types import Explanation
@@ -75,7 +74,7 @@ class Backend:
 
 
 def _start() -> Backend:
-    return Backend(Runtime(config.workspace(), device=config.device()))
+    return Backend(Runtime())  # workspace and device are in the environment that `assay serve` made
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda backend: backend.close())

@@ -5,7 +5,6 @@ The server listens on this machine only, reports nothing to anybody, and shows n
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 NAME = "Assay"
@@ -51,13 +50,3 @@ def flags(**more: object) -> list[str]:
     """OPTIONS as arguments of `streamlit run`; `server_port=8501` adds or replaces "server.port"."""
     chosen = {**OPTIONS, **{name.replace("_", ".", 1): value for name, value in more.items()}}
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in chosen.items()]
-
-
-def workspace() -> Path:
-    """The folder of runs that this server was started with."""
-    return Path(os.environ.get(WORKSPACE) or "workspace")
-
-
-def device() -> str:
-    """The device that this server was asked to use."""
-    return os.environ.get(DEVICE) or "auto"

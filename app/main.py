@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import config, state
 from app.components import frame
-from app.components.guard import guarded
+from app.components.guard import guarded, say
 from app.screens import screens
 
 
@@ -21,7 +21,9 @@ def main() -> None:
         )
         for place, one in enumerate(screens())
     ]
-    st.navigation(pages, position="top").run()
+    chosen = st.navigation(pages, position="top")
+    say()
+    chosen.run()
 
 
 main()

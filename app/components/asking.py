@@ -12,6 +12,7 @@ import streamlit as st
 from app import state
 from app.backend import shared
 from app.components import knobs
+from app.components.guard import answering
 from app.components.markup import caption, escape, plain
 from app.components.results import ACTIVE
 from app.state import Selection
@@ -199,6 +200,7 @@ def _evaluations(card: ModelCard, method: Method, look: Look | None) -> int:
     return int(method.evaluations(params, players, rows))
 
 
+@answering
 def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> None:
     """One job a method; all jobs of one click share a group."""
     key, group = _key(card, chose), secrets.token_hex(8)
@@ -228,6 +230,7 @@ def _baseline(card: ModelCard, method: Method) -> str | None:
     return st.session_state.get(f"baseline/{card.id}") if method.absence == "baseline" else None
 
 
+@answering
 def _cancel(running: list[Job]) -> None:
     for job in running:
         if job.status in ACTIVE:

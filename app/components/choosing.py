@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from app import state
 from app.backend import shared
 from app.components import inputs
+from app.components.guard import answering
 from app.components.markup import caption, plain
 from app.state import Selection
-from model_zoo import catalogue
 from model_zoo.types import ModelCard, UserError
 
 KINDS = {"image": "Image", "text": "Text", "tabular": "Table"}
@@ -34,8 +36,7 @@ def selection(known: dict[str, ModelCard]) -> Selection:
 
 def first(known: dict[str, ModelCard], modality: str = "") -> Selection:
     """A model of this modality (or of any) with its best example."""
-    card = next(one for one in known.values() if not modality or one.modality == modality)
-    return inputs.example(card.id, next(iter(catalogue.examples(card.id))).id)
+    return inputs.best(next(one for one in known.values() if not modality or one.modality == modality))
 
 
 def draw(known: dict[str, ModelCard]) -> Selection:
@@ -61,7 +62,7 @@ def draw(known: dict[str, ModelCard]) -> Selection:
         "Model",
         models,
         format_func=lambda one: plain(known[one].title),
-        captions=[plain(known[one].metric) for one in models],
+        captions=[plain(brief(known[one].metric)) for one in models],
         key="model",
         on_change=_to_model,
         args=(known,),
@@ -72,6 +73,11 @@ def draw(known: dict[str, ModelCard]) -> Selection:
     return chosen
 
 
+def brief(metric: str) -> str:
+    """The first clause of a metric: '75.1 % top-1 on 50,000 photographs'."""
+    return re.split(r"[,;.] | \(", metric, maxsplit=1)[0].rstrip(".")
+
+
 def _stored(digest: str) -> bool:
     try:
         shared().runtime.read(digest)
@@ -80,15 +86,17 @@ def _stored(digest: str) -> bool:
     return True
 
 
+@answering
 def _to_modality(known: dict[str, ModelCard]) -> None:
     wanted = st.session_state["modality"]
     state.choose(st.session_state[KEPT].get(wanted) or first(known, wanted))
 
 
+@answering
 def _to_model(known: dict[str, ModelCard]) -> None:
     """Another model of the same modality looks at the same input, unless its table has other columns."""
     before, card = state.current(), known[st.session_state["model"]]
     if before is None or known[before.model].columns != card.columns:
-        state.choose(inputs.example(card.id, catalogue.examples(card.id)[0].id))
+        state.choose(inputs.best(card))
     else:
         state.change(model=card.id, jobs=())

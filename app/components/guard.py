@@ -7,26 +7,42 @@ import logging
 from collections.abc import Callable
 from typing import ParamSpec
 
+import streamlit as st
+
 from app.components.markup import notice
 from model_zoo.types import UserError
 
+UNKNOWN = "Something went wrong here, and nothing was lost. Reload the page; the server's log has the details."
 LOG = logging.getLogger(__name__)
 P = ParamSpec("P")
+_SAID = "said"
 
 
 def guarded(draw: Callable[P, None]) -> Callable[P, None]:
     """A screen or a fragment whose failure is one sentence in its place."""
+    return _sentence(draw, notice)
 
-    @functools.wraps(draw)
+
+def answering(act: Callable[P, None]) -> Callable[P, None]:
+    """A callback of a widget whose failure is one sentence at the top of the screen that follows."""
+    return _sentence(act, lambda text: st.session_state.update({_SAID: text}))
+
+
+def say() -> None:
+    """Show what the last callback had to say, once."""
+    if _SAID in st.session_state:
+        notice(st.session_state.pop(_SAID))
+
+
+def _sentence(act: Callable[P, None], tell: Callable[[str], None]) -> Callable[P, None]:
+    @functools.wraps(act)
     def safe(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            draw(*args, **kwargs)
+            act(*args, **kwargs)
         except UserError as error:
-            notice(str(error))
+            tell(str(error))
         except Exception:
-            LOG.exception("%s failed", getattr(draw, "__name__", "a screen"))
-            notice(
-                "Something went wrong here, and nothing was lost. Reload the page; the server's log has the details."
-            )
+            LOG.exception("%s failed", getattr(act, "__name__", "a screen"))
+            tell(UNKNOWN)
 
     return safe

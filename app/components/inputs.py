@@ -15,6 +15,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
+from app.components.guard import answering
 from app.components.markup import notice, plain
 from app.state import Selection
 from model_zoo import catalogue
@@ -22,7 +23,6 @@ from model_zoo.types import Column, Example, ModelCard, UserError
 
 IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 THUMBNAIL = 160  # pixels
-ACROSS = 3
 
 
 def draw(card: ModelCard, chosen: Selection) -> None:
@@ -41,6 +41,13 @@ def example(model: str, id: str) -> Selection:
     return Selection(model, shared().runtime.put(data, name), name)
 
 
+def best(card: ModelCard) -> Selection:
+    """The model with the first of its examples; with an empty input where it has none."""
+    examples = catalogue.examples(card.id)
+    return example(card.id, examples[0].id) if examples else Selection(card.id, shared().runtime.put(b"", ""), "")
+
+
+@answering
 def _take(model: str, id: str) -> None:
     state.choose(example(model, id))
 
@@ -49,6 +56,7 @@ def _give(model: str, data: bytes, name: str) -> None:
     state.choose(Selection(model, shared().runtime.put(data, name), name))
 
 
+@answering
 def _upload(model: str, key: str) -> None:
     file = st.session_state[key]
     if file is not None:
@@ -62,12 +70,10 @@ def _photos(card: ModelCard, chosen: Selection) -> None:
     examples = catalogue.examples(card.id)
     st.html('<div class="as-field">Examples</div>')
     st.html("<style>" + "".join(_thumbnail(one, chosen) for one in examples) + "</style>")
-    for start in range(0, len(examples), ACROSS):
-        columns = st.columns(ACROSS, gap="small", wrap=False)
-        for column, one in zip(columns, examples[start : start + ACROSS], strict=False):
-            column.button(
-                plain(one.title), key=f"thumb-{one.id}", help=plain(one.title), on_click=_take, args=(card.id, one.id)
-            )
+    with st.container(key="thumbs"):
+        for one in examples:
+            label = plain(one.title)
+            st.button(label, key=f"thumb-{one.id}", help=label, on_click=_take, args=(card.id, one.id), width="stretch")
     key = "upload-image"
     st.file_uploader("Your own photo", IMAGES, key=key, on_change=_upload, args=(card.id, key))
 
@@ -105,15 +111,19 @@ def _texts(card: ModelCard, chosen: Selection) -> None:
     st.button("Read this text", key="read-text", on_click=_typed, args=(card.id, key), width="stretch")
 
 
+@answering
 def _typed(model: str, key: str) -> None:
     _give(model, st.session_state[key].encode(), "typed text")
 
 
 def _named(card: ModelCard, chosen: Selection) -> None:
     """Examples as a list of titles."""
+    examples = catalogue.examples(card.id)
+    if not examples:
+        return
     st.html('<div class="as-field">Examples</div>')
-    with st.container(key="examples", gap="xsmall"):
-        for one in catalogue.examples(card.id):
+    with st.container(key="examples", gap="xxsmall"):
+        for one in examples:
             st.button(
                 plain(one.title),
                 key=f"example-{one.id}",
@@ -165,6 +175,7 @@ def _number(value: Any) -> float | None:
         return None
 
 
+@answering
 def _filled(card: ModelCard, digest: str) -> None:
     row = {one.name: st.session_state[f"cell/{digest}/{one.name}"] for one in card.columns}
     _give(card.id, json.dumps(row).encode(), "your row")
@@ -179,6 +190,7 @@ def _row(digest: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@answering
 def _table(model: str) -> None:
     file = st.session_state["upload-csv"]
     if file is None:
@@ -203,6 +215,7 @@ def _pick(card: ModelCard) -> None:
     st.button("Use this row", key="use-row", on_click=_picked, args=(card.id, rows, name), width="stretch")
 
 
+@answering
 def _picked(model: str, rows: tuple[dict[str, Any], ...], name: str) -> None:
     number = st.session_state["csv-row"]
     _give(model, json.dumps(rows[number - 1]).encode(), f"row {number} of {name}")

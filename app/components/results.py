@@ -12,7 +12,7 @@ import streamlit as st
 from app import state
 from app.backend import shared
 from app.components import export, panel
-from app.components.guard import guarded
+from app.components.guard import answering, guarded
 from app.components.markup import escape, notice
 from explainers import figures, registry
 from explainers.runtime.types import Job
@@ -61,7 +61,7 @@ def draw(found: list[Job]) -> None:
         row = found[start : start + ACROSS]
         widths = [1] * len(row) if len(found) > 1 else [3, 2]
         for column, job in zip(st.columns(widths, gap="medium"), row, strict=False):
-            with column, st.container(border=True, key=f"panel-{job.id}"):
+            with column, st.container(border=True, key=f"panel-{job.id}", gap="xsmall"):
                 _panel(job, done.get(job.id), scales.get(job.id))
 
 
@@ -72,7 +72,7 @@ def draw_records(explanations: tuple[Explanation, ...], key: str) -> None:
         row = explanations[start : start + ACROSS]
         widths = [1] * len(row) if len(explanations) > 1 else [3, 2]
         for place, (column, one) in enumerate(zip(st.columns(widths, gap="medium"), row, strict=False), start):
-            with column, st.container(border=True):
+            with column, st.container(border=True, gap="xsmall"):
                 title(one.title)
                 panel.draw(one, f"{key}/{place}", scales[place])
     export.buttons(explanations, key)
@@ -112,11 +112,9 @@ def _progress(id: str) -> None:
     if job.status not in ACTIVE:
         st.rerun()
     share = min(1.0, job.done / job.total) if job.total else 0.0
-    bar, button = st.columns([4, 1], vertical_alignment="center")
-    bar.progress(share, text=_words(job))
-    if button.button("", key=f"stop/{id}", icon=":material/close:", help="Stop this one", type="tertiary"):
-        runtime.cancel(id)
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.progress(share, text=_words(job))
+        st.button("Stop", key=f"stop/{id}", on_click=answering(runtime.cancel), args=(id,))
 
 
 def _words(job: Job) -> str:
@@ -145,6 +143,7 @@ def _again(job: Job) -> None:
     st.button("Run again", key=f"again/{job.id}", icon=":material/refresh:", on_click=_resubmit, args=(job,))
 
 
+@answering
 def _resubmit(job: Job) -> None:
     fresh = shared().runtime.submit(replace(job.request), state.owner())
     chosen = state.current()

@@ -10,6 +10,7 @@ import streamlit as st
 from app import state
 from app.backend import shared
 from app.components import choosing, export, results
+from app.components.guard import answering
 from app.components.markup import escape, notice
 from app.screens import Page
 from app.state import Selection
@@ -106,6 +107,7 @@ def _go(name: str, value: str) -> None:
     st.query_params.from_dict({name: value})
 
 
+@answering
 def _delete(run: Run) -> None:
     for job in run.jobs:
         if job.status in results.ACTIVE:
@@ -133,6 +135,7 @@ def _opened(group: str) -> None:
     export.buttons(done, "opened")
 
 
+@answering
 def _revisit(jobs: list[Job]) -> None:
     job = jobs[0]
     state.choose(Selection(job.request.model, job.request.input, _input(job), tuple(one.id for one in jobs)))
