@@ -16,8 +16,10 @@ from explainers.engine.run import Run
 from explainers.methods import attention, attention_rollout, gradient_attention
 from explainers.types import Attribution, Method, NoParams
 from model_zoo.architectures.bert import BertClassifier, Size
+from model_zoo.bundled import minilm_sentiment
 from model_zoo.model import Model
 from model_zoo.types import Capability, ModelCard, Players, Reference, Sample, Target, UserError
+from model_zoo.weights import BUNDLED
 
 METHODS = (attention.METHOD, attention_rollout.METHOD, gradient_attention.METHOD)
 IDS = np.array([1, 7, 8, 9, 5, 2])  # a classification token, three words of which the second has two tokens, an end
@@ -230,3 +232,37 @@ def test_our_bert(method: Method) -> None:
     assert all(torch.equal(before[name], one) for name, one in network.state_dict().items())
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in network.modules())
     assert all(one.grad is None for one in network.parameters())
+
+
+def test_our_berts_last_layer_from_its_own_parts() -> None:
+    torch.manual_seed(0)
+    network = BertClassifier(3, Size(vocabulary=10, width=16, layers=3, heads=4, inner=8, positions=16)).eval()
+    found, _ = _explain(attention.METHOD, network)
+    _is_the_last_layer(network, torch.tensor(IDS[None]), found.extras["attention"])
+
+
+@pytest.mark.skipif(not (BUNDLED / "minilm_sentiment.safetensors").exists(), reason="the weights are not there yet")
+def test_the_bundled_sentiment_model() -> None:
+    model = minilm_sentiment.load("cpu")
+    sample = model.sample("A wonderful film, without one dull moment.")
+    players, run = model.input.players(sample, "words"), Run()
+    run.evaluator = Evaluator(model, run)
+    for method in METHODS:
+        found = method.explain(
+            model, sample, Target(1, "positive", "logit"), players, model.input.reference(sample), method.params(), run
+        )
+        assert found.values.shape == (players.count,)
+        assert found.values.min() >= 0
+        assert found.values.max() > 0
+        assert found.extras["attention"].shape == (6, 12, len(sample.x), len(sample.x))
+    _is_the_last_layer(model.network, torch.tensor(sample.x[None]), found.extras["attention"])
+
+
+def _is_the_last_layer(network: Any, ids: torch.Tensor, found: np.ndarray) -> None:
+    """softmax(Q Kᵀ / √d) from the hidden states that the network itself gives below its last layer."""
+    layer = network.layers[-1]
+    with torch.no_grad():
+        x = network.encode(ids, len(network.layers) - 1)
+        query, key = (part(x)[0].unflatten(-1, (layer.heads, -1)).transpose(0, 1) for part in (layer.query, layer.key))
+        wanted = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+    np.testing.assert_allclose(found[-1], wanted, atol=1e-5)
