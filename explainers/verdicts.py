@@ -1,35 +1,29 @@
-"""How a verdict is shown: a mark and a word, so that colour never carries the meaning alone."""
+"""How a verdict is shown: a sign and a word, so that colour never carries the meaning alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from explainers.types import Verdict
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A verdict's sign, its word, and a colour that reads on white and on near-black paper alike."""
+    """A verdict's sign, its word, and the tone that a style sheet turns into a colour."""
 
     sign: str
     word: str
-    colour: str
+    tone: Literal["good", "doubt", "bad", "quiet"]
 
-
-GREEN, AMBER, RED, GREY = "#178a4c", "#ad6a00", "#d9363e", "#767b85"
 
 MARKS: dict[Verdict, Mark] = {
-    Verdict.GOOD: Mark("✓", "good", GREEN),
-    Verdict.EXACT: Mark("✓", "exact", GREEN),
-    Verdict.DOUBTFUL: Mark("~", "doubtful", AMBER),
-    Verdict.BAD: Mark("✗", "bad", RED),
-    Verdict.BY_CONSTRUCTION: Mark("=", "by construction", GREY),
-    Verdict.NOT_APPLICABLE: Mark("–", "does not apply", GREY),
-    Verdict.UNTESTABLE: Mark("?", "could not be tested", GREY),
-    Verdict.NOT_RUN: Mark("○", "not run", GREY),
+    Verdict.GOOD: Mark("✓", "good", "good"),
+    Verdict.EXACT: Mark("✓", "exact", "good"),
+    Verdict.DOUBTFUL: Mark("?", "doubtful", "doubt"),
+    Verdict.BAD: Mark("✕", "bad", "bad"),
+    Verdict.BY_CONSTRUCTION: Mark("=", "by construction", "quiet"),
+    Verdict.NOT_APPLICABLE: Mark("–", "does not apply", "quiet"),
+    Verdict.UNTESTABLE: Mark("–", "cannot be tested", "quiet"),
+    Verdict.NOT_RUN: Mark("–", "not run", "quiet"),
 }
-
-
-def mark(verdict: Verdict) -> Mark:
-    """The mark of a verdict."""
-    return MARKS[verdict]

@@ -185,8 +185,8 @@ def _ends(explanation: Explanation, full: float, with_sign: bool) -> list[dict[s
         _style.note(left, -BAR / 2, 20, "left"),
         _style.note(unit, 0, 20, "center"),
         _style.note(right, BAR / 2, 20, "right"),
-        _style.note("photo", -SLIDER / 2 - 8, 41, "right"),
-        _style.note("heatmap", SLIDER / 2 + 8, 41, "left"),
+        _style.note("photo", -SLIDER / 2 - 8, 41, "right") | {"name": "slider"},
+        _style.note("heatmap", SLIDER / 2 + 8, 41, "left") | {"name": "slider"},
     ]
 
 

@@ -1,0 +1,279 @@
+"""The report: one HTML file with everything in it, that asks the network for nothing; printed, it is the PDF.
+
+The file holds plotly.js once, the figures as JSON that a small script draws, and a content security policy under which only
+these two scripts run and nothing is fetched. Labels, words and names are escaped by the template and by the figures.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.reports import printing
+from explainers import figures
+from explainers.figures.image import uri
+from explainers.figures.prediction import classes
+from explainers.sentence import capital, claim, sentence
+from explainers.types import Explanation
+from explainers.verdicts import MARKS
+from explainers.words import number, percent
+from model_zoo.types import UserError
+
+HERE = Path(__file__).parent
+NO_BROWSER = printing.NO_BROWSER
+browser = printing.browser
+BATCHES = 12  # batch sizes that are written out
+UNREAD = 1200  # characters of unread text that are printed
+
+
+def html(explanations: Sequence[Explanation]) -> str:
+    """The report as one self-contained HTML document; UserError if there is nothing to report."""
+    if not explanations:
+        raise UserError("There is no explanation to report; run a method first.")
+    scripts = (_plotly(), _text("report.js"))
+    plots = _Plots()
+    scales = figures.scales(explanations)
+    cases = _cases(tuple(zip(explanations, scales, strict=True)), plots)
+    policy = (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+        f"script-src {' '.join(_hash(one) for one in scripts)}"
+    )
+    template = _environment().get_template("report.html")
+    return template.render(
+        title=" · ".join(dict.fromkeys(f"{case['card'].title}, {case['sample'].name}" for case in cases)),
+        policy=policy,
+        style=_markup(_text("report.css")),
+        plotly=_markup(scripts[0]),
+        script=_markup(scripts[1]),
+        data=_markup(plots.json()),
+        cases=cases,
+        when=max(one.provenance.when for one in explanations),
+    )
+
+
+def pdf(explanations: Sequence[Explanation]) -> bytes:
+    """The same document on A4 paper; UserError if no Chromium or Chrome is installed."""
+    return printing.pdf(html(explanations))
+
+
+def write(path: str | Path, explanations: Sequence[Explanation]) -> None:
+    """Write a report (.html, .pdf) or a record (.assay), by the path's ending."""
+    path = Path(path)
+    match path.suffix.lower():
+        case ".html" | ".htm":
+            data = html(explanations).encode()
+        case ".pdf":
+            data = pdf(explanations)
+        case ".assay":
+            from explainers import record
+
+            data = record.dump(tuple(explanations))
+        case other:
+            raise UserError(f"A report ends in .html or .pdf and a record in .assay; {other or 'no ending'!r} came.")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); choose a folder that exists and is yours."
+        ) from error
+
+
+class _Plots:
+    """The figures of a document as JSON: each photograph once, however many figures lie on it."""
+
+    def __init__(self) -> None:
+        self._specs: list[Any] = []
+        self._photos: dict[str, int] = {}
+
+    def add(self, figure: Any) -> int:
+        """The number by which the page finds this figure."""
+        spec = json.loads(figure.to_json())
+        for image in spec["layout"].get("images", ()):
+            image["source"] = self._photos.setdefault(image["source"], len(self._photos))
+        self._specs.append(spec)
+        return len(self._specs) - 1
+
+    def json(self) -> str:
+        """JSON that cannot end the script element that holds it."""
+        found = {"photos": list(self._photos), "plots": self._specs, "config": figures.CONFIG}
+        return json.dumps(found, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _cases(scaled: Sequence[tuple[Explanation, float]], plots: _Plots) -> list[dict[str, Any]]:
+    """Explanations of the same input by the same model, together."""
+    groups: dict[tuple[str, ...], list[tuple[Explanation, float]]] = {}
+    for one, scale in scaled:
+        key = (one.card.id, one.provenance.model_digest, one.provenance.sample_digest, one.sample.name)
+        groups.setdefault(key, []).append((one, scale))
+    return [_case(group, plots) for group in groups.values()]
+
+
+def _case(group: Sequence[tuple[Explanation, float]], plots: _Plots) -> dict[str, Any]:
+    first = group[0][0]
+    return {
+        "card": first.card,
+        "model": _card(first),
+        "sample": first.sample,
+        "headline": _headline(first),
+        "input": _input(first),
+        "classes": _classes(first),
+        "runs": [_run(one, scale, plots) for one, scale in group],
+    }
+
+
+def _headline(explanation: Explanation) -> str:
+    """What the model says, whatever is explained."""
+    found, card = explanation.prediction, explanation.card
+    if found.probabilities is None:
+        return claim(explanation)
+    return f"{capital(card.labels[found.top])}, {percent(float(found.probabilities[found.top]))}"
+
+
+def _classes(explanation: Explanation) -> list[tuple[str, str, float]]:
+    """Label, shown value and bar width in percent; no bars for a regression."""
+    found = explanation.prediction
+    if found.probabilities is None:
+        unit = explanation.card.unit
+        return [(label, f"{number(value)} {unit}".strip(), 0.0) for label, value in classes(found)]
+    return [(label, percent(share), 100 * share) for label, share in classes(found)]
+
+
+def _input(explanation: Explanation) -> dict[str, Any]:
+    """What the person gave, and which part of it the model saw."""
+    view = explanation.sample.view
+    match explanation.sample.modality:
+        case "image":
+            left, top, right, bottom = view.box
+            edges = (left / view.width, top / view.height, (right - left) / view.width, (bottom - top) / view.height)
+            box = [f"{100 * edge:.3f}" for edge in edges]
+            return {
+                "photo": uri(view.photo),
+                "box": box,
+                "whole": min(edges[2:]) > 0.99,
+                "width": view.width,
+                "height": view.height,
+            }
+        case "text":
+            end = view.words[view.kept - 1][1] if 0 < view.kept <= len(view.words) else 0
+            unread = len(view.words) - view.kept
+            if not unread:
+                return {"read": view.text, "unread": "", "count": 0}
+            return {"read": view.text[:end], "unread": view.text[end:][:UNREAD], "count": unread}
+        case _:
+            return {"cells": view.cells}
+
+
+def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any]:
+    pictures = []
+    for one in figures.pictures(explanation, scale):
+        drawn = {"plot": plots.add(one.content)} if one.kind == "plotly" else {"markup": _markup(one.content)}
+        pictures.append({"title": one.title, "caption": one.caption, **drawn})
+    checks = [(MARKS[one.verdict], one.label, _bold(one.sentence)) for one in explanation.evidence]
+    return {
+        "title": explanation.title,
+        "sentence": sentence(explanation),
+        "header": _header(explanation),
+        "pictures": pictures,
+        "checks": checks,
+        "notes": explanation.notes,
+        "parameters": [(name, _plain(value)) for name, value in explanation.provenance.parameters.items()],
+        "provenance": _provenance(explanation),
+    }
+
+
+def _header(explanation: Explanation) -> list[tuple[str, str]]:
+    """What a reader must know before looking: which number, against what, by which flavour, in which unit."""
+    target, players = explanation.target, explanation.players
+    unit = explanation.card.unit if target.output == "value" else {"logit": "log-odds"}.get(target.output, "")
+    rows = [("Explains", f"{target.output} of {target.label}, {number(explanation.explained)} {unit}".strip())]
+    if explanation.reference is not None:
+        rows.append(("Compared with", explanation.reference.sentence))
+    if explanation.base_value is not None:
+        rows.append(("Starts from", f"{number(explanation.base_value)} {unit}".strip()))
+    rows += [("Credit goes to", f"{players.count:,} {players.kind}"), ("Unit", explanation.unit)]
+    if explanation.flavour:
+        rows.append(("Flavour", explanation.flavour))
+    return rows
+
+
+def _card(explanation: Explanation) -> list[tuple[str, str]]:
+    card = explanation.card
+    rows = [
+        ("About", card.description),
+        ("Takes", card.inputs),
+        (
+            "Task",
+            f"{card.task}, {len(card.labels):,} {'output' if card.task == 'regression' else 'class'}"
+            f"{'' if len(card.labels) == 1 else 's' if card.task == 'regression' else 'es'}",
+        ),
+        ("Reaches", card.metric),
+        ("Data", card.data),
+        ("Licence", card.licence),
+        ("Source", card.source),
+        ("Weights", explanation.provenance.model_digest or card.digest),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _provenance(explanation: Explanation) -> list[tuple[str, str]]:
+    made, cost = explanation.provenance, explanation.cost
+    batches = ", ".join(map(str, made.batches[:BATCHES])) + (", …" if len(made.batches) > BATCHES else "")
+    work = f"{cost.forward:,} forward" + (f" and {cost.backward:,} backward" if cost.backward else "")
+    rows = [
+        ("When", made.when),
+        ("Device", f"{made.device}, {made.threads} thread{'' if made.threads == 1 else 's'}"),
+        ("Work", f"{work} evaluations in {number(cost.seconds)} s"),
+        ("Batches", batches),
+        ("Seed", str(made.seed)),
+        ("Input", made.sample_digest),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in made.versions.items())),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _bold(text: str) -> Any:
+    """A check's sentence, whose **stern words** are bold."""
+    from markupsafe import escape
+
+    return _markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _hash(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"
+
+
+@functools.cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().strip()
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8").strip()
+
+
+@functools.cache
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(HERE)
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
