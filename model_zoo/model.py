@@ -28,6 +28,7 @@ class Model:
     network: a torch module or a callable on tensors; a callable on arrays when `arrays` is true.
     embedding: the submodule that turns token ids into vectors, for a model of token ids.
     trees: what shap.TreeExplainer reads, for an ensemble of trees.
+    learn: called once with the first input x, for what a card can only say after the network has been run.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Model:
         embedding: torch.nn.Module | None = None,
         trees: Any = None,
         arrays: bool = False,
+        learn: Callable[[Model, np.ndarray], None] | None = None,
     ) -> None:
         self.card = card
         self.network = network
@@ -46,6 +48,7 @@ class Model:
         self.embedding = embedding
         self.trees = trees
         self.arrays = arrays
+        self._learn = learn
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         if isinstance(network, torch.nn.Module):
@@ -68,25 +71,28 @@ class Model:
 
     def sample(self, raw: Any, name: str = "") -> Sample:
         """Read what a person gives: a path, bytes, a PIL image, a text, a dict or an array."""
-        return raw if isinstance(raw, Sample) else self.input.read(raw, name)
+        found = raw if isinstance(raw, Sample) else self.input.read(raw, name)
+        self.learn(found.x)
+        return found
+
+    def learn(self, x: np.ndarray) -> None:
+        """Complete the card from a first input x, once; UserError if the network cannot be run on it."""
+        if self._learn is not None:
+            self._learn(self, x)
+            self._learn = None
 
     def tensor(self, inputs: np.ndarray | torch.Tensor | Sequence[Any]) -> torch.Tensor:
         """Inputs (n, *x.shape) on the device; token ids stay whole numbers."""
         found = torch.as_tensor(inputs)
         if found.is_floating_point():
             return found.to(self.device, self.dtype)
-        if Capability.EMBEDDINGS in self.can:
+        if self.card.modality == "text":
             return found.to(self.device, torch.long)
         return found.to(self.device, self.dtype)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Scores (n, outputs) of inputs (n, *x.shape)."""
-        if self.arrays:
-            scores = torch.as_tensor(np.asarray(self.network(inputs.detach().cpu().numpy())))
-        else:
-            scores = _tensor_of(self.network(inputs))
-        if scores.ndim == 1 and len(scores) == len(inputs):
-            scores = scores[:, None]
+        """Scores (n, outputs) of inputs (n, *x.shape); UserError if they do not match the card's labels."""
+        scores = self.outputs(inputs)
         width = 1 if self.card.task == "binary" else len(self.card.labels)
         if scores.shape != (len(inputs), width):
             raise UserError(
@@ -95,6 +101,14 @@ class Model:
                 " Give the labels that match its output."
             )
         return scores
+
+    def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the network returns as scores for inputs (n, *x.shape), whatever the card says; (n,) becomes (n, 1)."""
+        if self.arrays:
+            scores = torch.as_tensor(np.asarray(self.network(inputs.detach().cpu().numpy())))
+        else:
+            scores = _tensor_of(self.network(inputs))
+        return scores[:, None] if scores.ndim == 1 and len(scores) == len(inputs) else scores
 
     def entry(self, inputs: torch.Tensor) -> torch.Tensor:
         """The point where gradients live, (n, *x.shape) or (n, tokens, embedding width)."""

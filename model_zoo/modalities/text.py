@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from model_zoo.modalities import _given
-from model_zoo.modalities._tokenizer import WORD, Encoded, Tokenizer, WordTokenizer, adapt
+from model_zoo.modalities._tokenizer import WORD, Encoded, NumberTokenizer, Tokenizer, WordTokenizer, adapt
 from model_zoo.types import Players, Reference, Sample, UserError, digest
 
 __all__ = ["TextInput", "TextView", "Tokenizer", "WordTokenizer"]
@@ -154,6 +154,12 @@ class TextInput:
             text += token
         view = TextView(text, tuple(words), len(words), tokens, tuple(spans), tuple(word_of))
         return Sample("text", name, x, view, notes, digest(ids.astype(np.int64).tobytes()))
+
+    def trial(self) -> np.ndarray:
+        """Some input x, to see what a network makes of it."""
+        if isinstance(self.tokenizer, NumberTokenizer):
+            return np.array([1, 0, 1, 1, 0, 0, 1, 0], dtype=np.int64)
+        return self.read("It was a good day.").x
 
     def batch(self, texts: Sequence[str]) -> np.ndarray:
         """Ids int64 (n, longest) of many texts, cut to the limit and filled up with the pad."""

@@ -1,0 +1,164 @@
+"""What a card can only say after the network has been run: how many outputs, of what kind, and what can be asked.
+
+A callable is tried on tensors that want a gradient, then on arrays, then on tensors alone: the first that works is how
+it is called from then on. One forward pass more looks for attention and for spatial maps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from model_zoo.model import Model
+from model_zoo.types import Capability, Output, Task, UserError
+
+Way = tuple[bool, torch.dtype, bool]  # on arrays rather than tensors, their type, with gradients
+DIFFERENTIABLE: tuple[Way, ...] = ((False, torch.float64, True), (False, torch.float32, True))
+ARRAYS: tuple[Way, ...] = ((True, torch.float64, False), (True, torch.float32, False))
+TENSORS: tuple[Way, ...] = ((False, torch.float32, False), (False, torch.float64, False))
+
+
+class CannotRun(UserError):
+    """The network raised an error on the input that it was tried with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What the owner of a model said about its outputs; None where nothing was said."""
+
+    task: Task | None
+    output: Output | None
+    names: tuple[str, ...] | None
+
+    def learn(self, model: Model, x: np.ndarray) -> None:
+        """Complete the model's card from a run on x; UserError if that contradicts what was said, or fails."""
+        rows = np.stack([x, x if model.card.modality == "text" else x / 2]).astype(x.dtype)
+        with model.frozen():
+            scores, can = run(model, rows)
+        title = model.card.title
+        if scores.ndim != 2 or len(scores) != 2:
+            raise UserError(
+                f"{title} is expected to return scores (n, outputs) for n inputs; for 2 inputs it returned the shape"
+                f" {tuple(scores.shape)}. Return one row of scores for each input."
+            )
+        task, labels = self._labels(title, scores.shape[1])
+        output = self.output or ("probability" if task == "classification" and _are_chances(scores) else "logit")
+        if task == "regression":
+            output = "value"
+        if model.trees is not None:
+            can |= Capability.TREES
+        model.card = dataclasses.replace(model.card, task=task, labels=labels, output=output, can=can)
+
+    def _labels(self, title: str, width: int) -> tuple[Task, tuple[str, ...]]:
+        task, names = self.task or "classification", self.names
+        if task == "binary":
+            if width != 1:
+                raise UserError(f"A binary model has one output; {title} has {width:,}. Say task='classification'.")
+            return task, _fitting(title, "one output for two classes", 2, names or ("class 0", "class 1"))
+        if task == "classification" and width == 1:
+            if names is not None and len(names) == 2:
+                raise UserError(f"{title} has one output and 2 class names; say task='binary' if it scores the second.")
+            task = "regression"
+        own = [f"{'value' if task == 'regression' else 'class'} {index}" for index in range(width)]
+        if width == 1:
+            own = ["value"]
+        return task, _fitting(title, f"{width:,} output{'s' * (width != 1)}", width, names or tuple(own))
+
+
+def run(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
+    """Scores of rows (n, *x.shape), and what the network can do; settles how a callable is called."""
+    module = isinstance(model.network, torch.nn.Module)
+    try:
+        if model.card.modality == "text":
+            return _run_text(model, rows)
+        if module:
+            return _run_on(model, rows, (False, model.dtype, True), needs_gradient=False)
+    except UserError:
+        raise
+    except Exception as error:  # a stranger's network may raise anything
+        raise _cannot(model, rows, error) from error
+    first: Exception | None = None
+    for way in ARRAYS if model.arrays else (*DIFFERENTIABLE, *ARRAYS, *TENSORS):
+        model.arrays, model.dtype, differentiable = way
+        try:
+            return _run_on(model, rows, way, needs_gradient=differentiable)
+        except Exception as error:  # as above; the next way may do
+            first = first or error
+    raise _cannot(model, rows, first) from first
+
+
+def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> tuple[torch.Tensor, Capability]:
+    arrays, _, differentiable = way
+    inputs = model.tensor(rows)
+    with torch.set_grad_enabled(differentiable):
+        scores = model.outputs(inputs.requires_grad_(differentiable))
+    if needs_gradient and not scores.requires_grad:
+        raise TypeError("no gradient flows")
+    can = Capability.GRADIENTS if scores.requires_grad else Capability.NONE
+    return scores.detach(), can if arrays else can | _seen(model, inputs.detach())
+
+
+def _run_text(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
+    ids = model.tensor(rows)
+    if model.embedding is None and isinstance(model.network, torch.nn.Module):
+        model.embedding = _embedding_of(model, ids)
+    with torch.no_grad():
+        try:
+            scores = model.outputs(ids)
+        except Exception:
+            if isinstance(model.network, torch.nn.Module) or model.arrays:
+                raise
+            model.arrays = True  # a callable that takes no tensors may take arrays
+            scores = model.outputs(ids)
+    can = Capability.NONE if model.embedding is None else Capability.EMBEDDINGS | Capability.GRADIENTS
+    return scores, can if model.arrays else can | _seen(model, ids)
+
+
+def _seen(model: Model, inputs: torch.Tensor) -> Capability:
+    """Whether attention, or for images a spatial map, was seen in a forward pass."""
+    from model_zoo.probe import capabilities
+
+    found = capabilities(model.network, inputs)
+    return found if model.card.modality == "image" else found & ~Capability.SPATIAL
+
+
+def _embedding_of(model: Model, ids: torch.Tensor) -> torch.nn.Module | None:
+    """The one nn.Embedding that is given the token ids themselves, if there is exactly one."""
+    seen: list[torch.nn.Module] = []
+
+    def look(part: torch.nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        if given and isinstance(given[0], torch.Tensor) and torch.equal(given[0], ids) and part not in seen:
+            seen.append(part)
+
+    parts = [one for one in cast(torch.nn.Module, model.network).modules() if isinstance(one, torch.nn.Embedding)]
+    handles = [one.register_forward_hook(look) for one in parts]
+    try:
+        with torch.no_grad():
+            model.outputs(ids)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen[0] if len(seen) == 1 else None
+
+
+def _fitting(title: str, what: str, count: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) != count:
+        raise UserError(f"{title} has {what}, so {count:,} class names are expected; {len(names):,} came.")
+    return names
+
+
+def _are_chances(scores: torch.Tensor) -> bool:
+    inside = bool(((scores >= 0) & (scores <= 1)).all())
+    return inside and bool(((scores.double().sum(1) - 1).abs() < 1e-4).all())
+
+
+def _cannot(model: Model, rows: np.ndarray, error: Exception | None) -> CannotRun:
+    shape = ", ".join(map(str, rows.shape[1:]))
+    said = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+    return CannotRun(
+        f"{model.card.title} could not be run on inputs of shape (n, {shape}); it said: {said}."
+        " Give inputs of the shape and kind that it was trained on."
+    )

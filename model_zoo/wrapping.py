@@ -1,0 +1,258 @@
+"""wrap(): anybody's trained model made explainable: a torch module, a callable, a fitted estimator.
+
+What a card must say and nobody said is learnt by running the network once (learning.py): at once where the shape of an
+input is known, else on the first sample. The module is left as it was: mode, gradients and hooks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from model_zoo import estimators
+from model_zoo.learning import CannotRun, Wish
+from model_zoo.modalities.image import ImageInput
+from model_zoo.modalities.tabular import TableInput
+from model_zoo.modalities.text import TextInput
+from model_zoo.model import Model
+from model_zoo.types import Capability, Column, Input, ModelCard, Output, Sample, Task, UserError, digest
+
+MODALITIES = ("image", "text", "tabular")
+TASKS = ("classification", "binary", "regression")
+OUTPUTS = ("logit", "probability", "value")
+
+
+def wrap(
+    network: Any,
+    *,
+    modality: str = "tabular",
+    task: Task | None = None,
+    output: Output | None = None,
+    feature_names: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    background: Any = None,
+    preprocess: Callable[[Any], Any] | None = None,
+    tokenizer: Any = None,
+    embedding: str | torch.nn.Module | None = None,
+    baseline: Any = None,
+    columns: Sequence[Column] | None = None,
+    size: tuple[int, int] | None = None,
+    limit: int | None = None,
+    title: str = "",
+    unit: str = "",
+    description: str = "",
+    device: str | torch.device | None = None,
+) -> Model:
+    """Make a trained model explainable; UserError says in one sentence what does not fit.
+
+    network: torch module; callable on tensors or arrays (n, *x.shape) -> (n, outputs) or (n,); or fitted estimator.
+    task: "classification" (the default), "binary" (one column, two classes) or "regression"; one column that is not
+        said to be binary is a regression.
+    output: what the scores are; None takes rows that add up to 1 as probabilities, others as logits.
+    feature_names, columns: for tables, names alone or all that is known; class_names: as many as there are outputs.
+    background: rows that stand for the data: (rows, features), a pandas table, texts, or pictures.
+    preprocess: callable(PIL image) -> (C, H, W), or callable(row) -> (features,); without it an image model takes
+        floats (C, H, W) as they are, and photos as 0 to 1, squeezed to `size` (height, width) if that is given.
+    tokenizer: tokenizers.Tokenizer, Hugging Face tokenizer or callable text -> ids; at most `limit` tokens are read.
+    embedding: the submodule, or its dotted path, that turns token ids into vectors; found by itself as a rule.
+    baseline: the default baseline: a name, a number, an array like x, a row; for texts a token or its id.
+    """
+    _one_of("modality", modality, MODALITIES)
+    _one_of("task", task, (None, *TASKS))
+    _one_of("output", output, (None, *OUTPUTS))
+    known = estimators.fitted(network, task, output)
+    module = network if isinstance(network, torch.nn.Module) else None
+    if known is None and not callable(network):
+        raise UserError(
+            "A model is a torch module, a callable from inputs to scores or a fitted estimator;"
+            f" {type(network).__name__} came."
+        )
+    if known is not None:
+        task, output = known.task or task, known.output or output
+        class_names = known.classes if class_names is None else class_names
+    if module is not None and device is not None:
+        module.to(device)
+
+    found = _columns(columns, feature_names, background, known) if modality == "tabular" else ()
+    wish = Wish(task, output, None if class_names is None else tuple(map(str, class_names)))
+    named = title or getattr(network, "__name__", "") or type(network).__name__
+    card = ModelCard(
+        id=re.sub(r"\W+", "_", named.lower()).strip("_") or "wrapped",
+        title="The model" if named == "<lambda>" else named,
+        modality=modality,
+        task=task or "classification",
+        output="value" if task == "regression" else output or "logit",
+        labels=wish.names or (),
+        can=_first_guess(modality, module, known),
+        description=description,
+        digest="" if module is None else state_digest(module),
+        unit=unit,
+        columns=found,
+    )
+    taken = _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
+    with untouched(network):
+        model = Model(
+            card,
+            network if known is None else known.function,
+            taken,
+            embedding=_embedding(network, embedding) if modality == "text" else None,
+            trees=None if known is None else known.trees,
+            arrays=known is not None,
+            learn=wish.learn,
+        )
+    if module is None:
+        model.dtype = torch.float64
+        model.device = torch.device(device or "cpu")
+    _learn_at_once(model, len(found))
+    return model
+
+
+@contextlib.contextmanager
+def untouched(network: Any) -> Iterator[None]:
+    """A torch module's modes and wishes for gradients, put back afterwards: a wrapped module stays its owner's."""
+    module = isinstance(network, torch.nn.Module)
+    modes = [(part, part.training) for part in network.modules()] if module else []
+    wanted = [(one, one.requires_grad) for one in network.parameters()] if module else []
+    yield
+    for part, training in modes:
+        part.training = training
+    for one, flag in wanted:
+        one.requires_grad_(flag)
+
+
+def state_digest(module: torch.nn.Module) -> str:
+    """sha256 over the names, types, shapes and bytes of a module's parameters and buffers."""
+    parts: list[bytes] = []
+    for name, one in sorted(module.state_dict().items()):
+        if isinstance(one, torch.Tensor):
+            flat = one.detach().cpu().contiguous().reshape(-1)
+            parts += [f"{name} {one.dtype} {tuple(one.shape)}".encode(), flat.view(torch.uint8).numpy().tobytes()]
+    return digest(*parts)
+
+
+def _learn_at_once(model: Model, width: int) -> None:
+    """Complete the card from a made-up input; where its shape is a guess and fails, the first sample will do."""
+    taken, network = model.input, model.network
+    if isinstance(taken, TableInput) and width:
+        x = np.zeros(width, dtype=taken.dtype)
+        model.learn(taken.background(Sample("tabular", "", x, None)).rows[0])
+        return
+    with contextlib.suppress(CannotRun):
+        if isinstance(taken, TextInput):
+            model.learn(taken.trial())
+        elif isinstance(taken, ImageInput) and taken.size is not None and taken.preprocess is None:
+            model.learn(np.zeros((taken.channels or 3, *taken.size), dtype=taken.dtype))
+        elif isinstance(taken, TableInput) and taken.preprocess is None and isinstance(network, torch.nn.Module):
+            linear = next((one for one in network.modules() if isinstance(one, torch.nn.Linear)), None)
+            if linear is not None:
+                model.learn(np.zeros(linear.in_features, dtype=taken.dtype))
+
+
+def _input(
+    modality: str,
+    module: torch.nn.Module | None,
+    columns: tuple[Column, ...],
+    background: Any,
+    preprocess: Callable[[Any], Any] | None,
+    tokenizer: Any,
+    baseline: Any,
+    size: tuple[int, int] | None,
+    limit: int | None,
+) -> Input:
+    """How the model takes its modality; x keeps every bit that the network can use."""
+    first = None if module is None else next((one for one in module.parameters() if one.is_floating_point()), None)
+    dtype = "float64" if module is None or (first is not None and first.dtype == torch.float64) else "float32"
+    if modality == "tabular":
+        return TableInput(
+            columns,
+            encoding="ordinal" if any(column.kind == "category" for column in columns) else "raw",
+            background_rows=background,
+            baseline=baseline,
+            preprocess=preprocess,
+            dtype=dtype,
+        )
+    if modality == "text":
+        if limit is None:
+            config = getattr(module, "config", None)
+            limit = min(512, getattr(config, "max_position_embeddings", 512) or 512)
+        return TextInput(tokenizer, limit=limit, baseline=baseline, background_rows=background)
+    convolution = next((one for one in _parts(module) if isinstance(one, torch.nn.Conv2d)), None)
+    grey = convolution is not None and convolution.in_channels == 1
+    return ImageInput(
+        size=None if size is None else (int(size[0]), int(size[1])),
+        channels=1 if grey and preprocess is None else None,
+        preprocess=preprocess,
+        baseline=baseline,
+        background_rows=background,
+        dtype=dtype,
+    )
+
+
+def _columns(
+    columns: Sequence[Column] | None, names: Sequence[str] | None, background: Any, known: estimators.Fitted | None
+) -> tuple[Column, ...]:
+    """The columns as far as anybody said: given, named, those of the background or of the estimator."""
+    if columns is not None:
+        return tuple(columns)
+    if names is None and hasattr(background, "columns"):
+        names = [str(one) for one in background.columns]
+    if names is None and known is not None and known.names:
+        names = known.names
+    if names is None:
+        width = 0 if known is None else known.width
+        if not width and np.ndim(background) == 2:
+            width = np.shape(background)[1]
+        names = [f"feature {index}" for index in range(width)]
+    found = tuple(map(str, names))
+    twice = [one for one in dict.fromkeys(found) if found.count(one) > 1]
+    if twice:
+        raise UserError(f"Every feature has its own name; '{twice[0]}' came more than once.")
+    return tuple(Column(name) for name in found)
+
+
+def _first_guess(modality: str, module: torch.nn.Module | None, known: estimators.Fitted | None) -> Capability:
+    """What can probably be asked, until the network has been run."""
+    if known is not None:
+        return Capability.NONE if known.trees is None else Capability.TREES
+    if modality == "text":
+        some = any(isinstance(one, torch.nn.Embedding) for one in _parts(module))
+        return Capability.EMBEDDINGS | Capability.GRADIENTS if some else Capability.NONE
+    spatial = modality == "image" and any(isinstance(one, torch.nn.Conv2d) for one in _parts(module))
+    return Capability.GRADIENTS | (Capability.SPATIAL if spatial else Capability.NONE)
+
+
+def _embedding(network: Any, embedding: str | torch.nn.Module | None) -> torch.nn.Module | None:
+    """The submodule that turns ids into vectors, if it was named or the network names it itself."""
+    if isinstance(embedding, torch.nn.Module):
+        return embedding
+    if isinstance(embedding, str):
+        found = dict(network.named_modules()).get(embedding) if isinstance(network, torch.nn.Module) else None
+        if found is None:
+            some = (
+                [n for n, one in network.named_modules() if isinstance(one, torch.nn.Embedding)]
+                if _parts(network)
+                else []
+            )
+            raise UserError(
+                f"embedding is a submodule or its dotted path; there is no {embedding!r}."
+                f" The network's nn.Embedding modules are: {', '.join(some) or 'none'}."
+            )
+        return found
+    if embedding is not None:
+        raise UserError(f"embedding is a submodule or its dotted path; {type(embedding).__name__} came.")
+    own = getattr(network, "get_input_embeddings", None)
+    return cast("torch.nn.Module | None", own()) if callable(own) else None
+
+
+def _parts(network: Any) -> list[torch.nn.Module]:
+    return list(network.modules()) if isinstance(network, torch.nn.Module) else []
+
+
+def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"{name} is one of {', '.join(str(one) for one in choices if one)}; {value!r} came.")
