@@ -1,8 +1,8 @@
 """EfficientNet-Lite0: inverted residual blocks without squeeze-and-excitation, with ReLU6 for activation.
 
 Convolutions pad as TensorFlow's "same", from which the weights come: an output is ceil(input / stride) wide, and an
-odd pixel of padding goes to the right and to the bottom. Activations are out of place, so that gradients and hooks
-see every intermediate value. Batch normalisation (epsilon 1e-3) stays separate, with its running statistics.
+odd pixel of padding goes to the right and to the bottom. Activations are out of place and each a module of its own, so
+that hooks see every intermediate value. Batch normalisation (epsilon 1e-3) stays separate, with its running statistics.
 Reference: Tan and Le (2019), arXiv:1905.11946; the Lite variants are the authors' revision of 2020.
 """
 
@@ -34,7 +34,7 @@ class Unit(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel, stride, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(out, eps=EPSILON)
-        self.active = active
+        self.active = nn.ReLU6() if active else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, channels, h, w) to (n, out, ceil(h / stride), ceil(w / stride))."""
@@ -42,8 +42,7 @@ class Unit(nn.Module):
         if kernel > 1:
             high, wide = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[2:])
             x = F.pad(x, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        x = self.norm(self.conv(x))
-        return F.relu6(x) if self.active else x
+        return self.active(self.norm(self.conv(x)))
 
 
 class Block(nn.Module):

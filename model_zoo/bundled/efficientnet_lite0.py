@@ -21,7 +21,7 @@ CARD = ModelCard(
     labels=_imagenet.LABELS,
     can=Capability.GRADIENTS | Capability.SPATIAL,
     description="A convolutional network for telephones (4.7 million parameters) that names what a photograph shows.",
-    inputs="A photograph; the middle 7/8 of its largest centred square is scaled to 224 × 224 pixels, RGB from -1 to 1.",
+    inputs="A photograph; the middle 7/8 of its largest centred square, scaled to 224 × 224 pixels, RGB from -1 to 1.",
     metric=(
         "75.1 % top-1 on ImageNet's 50,000 validation images, as published by its authors;"
         " not measured again here, since those images cannot be bundled."
