@@ -15,7 +15,19 @@ from model_zoo.types import Capability, Column, ModelCard, Sample, Target, UserE
 if TYPE_CHECKING:
     from model_zoo.model import Model
 
-__all__ = ["Capability", "Column", "ModelCard", "Sample", "Target", "UserError", "cards", "examples", "load", "wrap"]
+__all__ = [
+    "Capability",
+    "Column",
+    "ModelCard",
+    "Sample",
+    "Target",
+    "UserError",
+    "cards",
+    "examples",
+    "load",
+    "read_example",
+    "wrap",
+]
 
 
 def cards() -> tuple[ModelCard, ...]:
@@ -30,6 +42,13 @@ def examples(model: str = "") -> Any:
     from model_zoo import catalogue
 
     return catalogue.examples(model)
+
+
+def read_example(id: str) -> tuple[bytes, str]:
+    """A bundled sample as its file's bytes and name, for model.sample(*...)."""
+    from model_zoo import catalogue
+
+    return catalogue.read_example(id)
 
 
 def load(name: str, device: str = "cpu") -> Model:
