@@ -31,8 +31,6 @@ from explainers.words import percent
 from model_zoo.types import Players, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
-    import torch
-
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
@@ -168,22 +166,29 @@ def _hidden_words(
 
     where = spans(sample, players) if params.hide == USUAL else []
     text = sample.view.text[: max((stop for _, stop in where), default=0)]  # what the model did not read is left out
-    if not where or not np.array_equal(model.input.batch([text])[0], sample.x):  # type: ignore[attr-defined]
+    if not where or not _reads_back(model, text, sample):
         return replaced, f"Hidden {players.kind} took the baseline ({reference.sentence})."
 
     def shortened(present: np.ndarray) -> np.ndarray:
         unique, back = np.unique(present, axis=0, return_inverse=True)
         texts = [_without(text, [span for span, kept in zip(where, row, strict=True) if not kept]) for row in unique]
-        order = np.argsort([len(one) for one in texts], kind="stable")  # alike lengths need little padding
-
-        def batch(part: slice) -> torch.Tensor:
-            return model.tensor(model.input.batch([texts[place] for place in order[part]]))  # type: ignore[attr-defined]
-
+        ids = [model.input.batch([one])[0] for one in texts]  # type: ignore[attr-defined]
+        lengths = np.array([len(one) for one in ids])
         found = np.empty(len(texts))
-        found[order] = run.evaluator.composed(len(texts), batch, target)
+        for length in np.unique(lengths):  # alike lengths together: nothing is padded, so nothing can read the padding
+            alike = np.flatnonzero(lengths == length)
+            found[alike] = run.evaluator.values(np.stack([ids[place] for place in alike]), target)
         return found[back.reshape(-1)]
 
     return shortened, f"Hidden {players.kind} were taken out of the text."
+
+
+def _reads_back(model: Model, text: str, sample: Sample) -> bool:
+    """Whether the model's tokenizer makes x of the text; not so for a sample that was given as token ids."""
+    try:
+        return np.array_equal(model.input.batch([text])[0], sample.x)  # type: ignore[attr-defined]
+    except UserError:
+        return False
 
 
 def _without(text: str, gone: list[tuple[int, int]]) -> str:

@@ -53,6 +53,9 @@ def explain(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
+    if players.count == 1:  # the library needs something to split
+        nobody, everybody = run.evaluator.masked(sample, players, np.array([[False], [True]]), reference, target)
+        return Attribution(np.array([everybody - nobody]), base_value=float(nobody), settled=Settled("exact"))
     run.expect(params.max_evals)
     game = _picture if sample.modality == "image" else _text
     masker, x, worth, share = game(sample, target, players, reference, params, run)

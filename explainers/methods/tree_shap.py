@@ -3,16 +3,20 @@
 interventional: v(S) = mean over background rows of f(x on S, the row elsewhere), the same game as KernelSHAP's.
 tree_path_dependent: an absent feature follows both branches, in proportion to the training rows that went there.
 The two answer different questions, with different values and a different start. Values are of the margin that the trees
-add up, in its units; the interventional flavour also explains the probability of a binary model. A column with several
-encoded features gets their sum. Class 0 of a binary model has the negated margin of class 1.
+add up, in its units. The interventional flavour also explains the probability of a binary model: the margin's values,
+scaled for each background row so that they add up to the change in probability. A column with several encoded features
+gets their sum. Class 0 of a binary model has the negated margin of class 1.
 The library's own check of additivity is off: ours compares with what the model itself predicts, and so also catches
-trees that the library misreads (shap issue 3436).
+trees that the library misreads (shap issue 3436). For the same reason the start of the interventional flavour is the
+model's own mean over the background: for several classes of XGBoost 3 the library adds the first one's offset to all.
 Reference: Lundberg and others (2020), arXiv:1905.04610.
 Numbers: shap TreeExplainer, same background and flavour, exactly.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +51,7 @@ def explain(
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
     run.check()
-    with quiet():
+    with quiet(), _readable():
         explainer = _explainer(model, target, reference, params.feature_perturbation)
         values = explainer.shap_values(sample.x[None], check_additivity=False)
     # XGBoost's expected value is right only after the first call, so it is read here (shap issue 4498).
@@ -55,16 +59,34 @@ def explain(
     notes = []
     if params.feature_perturbation == PATH:
         notes.append("Absent features follow the trees' own training counts; the background rows were not used.")
+    if explainer.model_output == "probability":
+        notes.append("shap shares the logit and rescales it to the probability, row by row of the background.")
     if model.card.modality == "tabular" and players.owner.size > players.count:
         notes.append("A category's value is the sum over its encoded parts.")
     rows = f", {len(reference.rows)} background rows" if params.feature_perturbation == INTERVENTIONAL else ""
     return Attribution(
         credit(features, players, sample.x.ndim),
-        base_value=base,
+        base_value=base if params.feature_perturbation == PATH else None,
         settled=Settled("exact"),
         notes=tuple(notes),
         flavour=params.feature_perturbation.replace("_", " ") + rows,
     )
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """The library's refusals as sentences."""
+    from shap.utils._exceptions import ExplainerError, InvalidModelError
+
+    try:
+        yield
+    except InvalidModelError as error:
+        raise UserError(f"shap cannot read these trees ({error}). Use KernelSHAP, which asks any model.") from error
+    except (ExplainerError, NotImplementedError) as error:  # it says so of trees that split by sets of categories
+        raise UserError(
+            "shap reads trees with categorical splits only in the tree_path_dependent flavour; choose that one,"
+            " or KernelSHAP."
+        ) from error
 
 
 def _explainer(model: Model, target: Target, reference: Reference, flavour: str) -> Any:
@@ -116,5 +138,5 @@ METHOD = Method(
     params=Params,
     absence="background",
     completeness="by_construction",
-    evaluations=lambda params, players, rows: 0,
+    evaluations=lambda params, players, rows: rows if params.feature_perturbation == INTERVENTIONAL else 0,
 )
