@@ -50,14 +50,13 @@ def decode(header: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
+    if isinstance(value, enum.Enum):  # first, since some are text or numbers as well
+        _class(_name(value))
+        return {"enum": _name(value), "value": value.value}
+    if value is None or isinstance(value, (bool, str)):
+        return value
     if isinstance(value, np.bool_):
         return bool(value)
-    if value is None or isinstance(value, (bool, str)):
-        if isinstance(value, enum.Enum):
-            return {"enum": _name(value), "value": value.value}
-        return value
-    if isinstance(value, enum.Enum):
-        return {"enum": _name(value), "value": value.value}
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 
 from model_zoo.types import Players
+
+if TYPE_CHECKING:
+    import torch
 
 
 def credit(elements: np.ndarray | torch.Tensor, players: Players, x_axes: int, *, embedded: bool = False) -> np.ndarray:

@@ -66,6 +66,7 @@ class Store:
         self.folder = folder
         self.runner = secrets.token_hex(8)
         self._lock = threading.RLock()
+        self._closed = False
         with self._told():
             for name in ("blobs", "runners", "logs"):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -78,6 +79,9 @@ class Store:
     def close(self) -> None:
         """Let go of the workspace; the jobs in it stay as they are."""
         with self._lock:
+            if self._closed:
+                return
+            self._closed = True
             self._base.close()
             with contextlib.suppress(OSError):
                 (self.folder / "runners" / self.runner).unlink()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 MODELS = 3  # kept loaded
+IDLE = 0.5  # seconds without a request before a chore is begun
 PROGRESS = 0.1  # seconds between two messages
 PARTIAL = 0.33
 CHORES = ("explainers.explaining", "captum.attr", "lime.lime_base", "shap", "skimage.segmentation")
@@ -93,7 +94,7 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             try:
-                kind, number, body = self._inbox.get(block=not self._chores)
+                kind, number, body = self._inbox.get(timeout=IDLE if self._chores else None)
             except queue.Empty:
                 self._chore()
                 continue
