@@ -198,7 +198,7 @@ class CallableTokenizer:
             length -= 1
         before, after = self._frame()
         start, stop = len(before), length - len(after)
-        framed = stop >= start and ids[:start] == before and ids[stop:length] == after
+        framed = stop > start and ids[:start] == before and ids[stop:length] == after
         if not framed:
             start, stop = 0, length
         spans: list[Span] = []
@@ -235,15 +235,15 @@ class CallableTokenizer:
         return ids[: -len(after)] if after and ids[-len(after) :] == after else ids
 
     def _frame(self) -> tuple[list[int], list[int]]:
-        """The special tokens around every text: what two unlike words share at their ends."""
-        one, two = ([i for i in self._ids(word) if i != self.pad] for word in ("yes", "cat"))
+        """The special tokens before and after every text: those of an empty one, parted where a word comes in."""
+        try:
+            empty, word = ([one for one in self._ids(text) if one != self.pad] for text in ("", "yes"))
+        except Exception:  # a stranger's callable may refuse an empty text in its own way
+            return [], []
         start = 0
-        while start < min(len(one), len(two)) - 1 and one[start] == two[start]:
+        while start < min(len(empty), len(word)) and empty[start] == word[start]:
             start += 1
-        stop = 0
-        while stop < min(len(one), len(two)) - start - 1 and one[-1 - stop] == two[-1 - stop]:
-            stop += 1
-        return one[:start], one[len(one) - stop :]
+        return empty[:start], empty[start:]
 
     def piece(self, token: int) -> str:
         """The number, since a callable has no vocabulary."""

@@ -156,7 +156,7 @@ class TableInput:
             raise UserError(f"{column.name} is a finite number{_unit(column)}; {value!r} came.")
         low = -math.inf if column.low is None else column.low
         high = math.inf if column.high is None else column.high
-        note = "" if low <= number <= high else f"outside the training range {low:g} to {high:g}"
+        note = "" if low <= number <= high else f"outside the training range{_range(column)}"
         return Cell(column.name, "number", number, number, column.unit, note)
 
     def _category(self, column: Column, value: Any) -> Cell:
@@ -286,7 +286,7 @@ def _plural(word: str, things: Sequence[Any]) -> str:
 
 
 def _is_missing(value: Any, column: Column) -> bool:
-    if value is None or value != value or type(value).__name__ == "NAType":
+    if value is None or type(value).__name__ == "NAType" or value != value:  # pandas' NA has no truth
         return True
     if not isinstance(value, str):
         return False
@@ -295,6 +295,12 @@ def _is_missing(value: Any, column: Column) -> bool:
 
 def _unit(column: Column) -> str:
     return f" in {column.unit}" if column.unit else ""
+
+
+def _range(column: Column) -> str:
+    if column.low is None or column.high is None:
+        return f", up to {column.high:g}" if column.low is None else f", from {column.low:g}"
+    return f" {column.low:g} to {column.high:g}"
 
 
 def _told(cell: Cell, column: Column) -> str:

@@ -180,7 +180,7 @@ class TextInput:
         kind = kind or self.player_kinds[0]
         word_of = np.array(view.word_of)
         if kind == "words":
-            if view.kept == 0:
+            if word_of.max() < 0:
                 raise UserError("Words need a tokenizer that tells the characters of each token; ask for tokens.")
             names = tuple(_bare(view.text[start:stop]) for start, stop in view.words[: view.kept])
             return Players("words", word_of, view.kept, names)

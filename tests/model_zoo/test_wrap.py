@@ -315,9 +315,12 @@ def test_preprocess_takes_what_the_person_gives():
     ],
 )
 def test_refusals(network, about, sentence):
-    with pytest.raises(UserError, match=sentence):
+    def use() -> None:
         model = wrap(network, **about)
         model.input.reference(model.sample([1, 2, 3]))
+
+    with pytest.raises(UserError, match=sentence):
+        use()
 
 
 def test_a_wrong_number_of_class_names_is_seen_on_the_first_sample_too():
