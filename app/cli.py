@@ -8,7 +8,6 @@ torch is never loaded here: models run in a worker of `explainers.runtime`, as t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import socket
 import sys
@@ -16,15 +15,14 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-from app import terminal
+from app import given, terminal
 from explainers.runtime.types import Request
 from explainers.types import Explanation
-from model_zoo.types import ModelCard, UserError
+from model_zoo.types import UserError
 
 OWNER = "command line"
 REPORTS = (".html", ".pdf", ".assay")
 FIRST_PORT, LAST_PORT = 8501, 8520
-MOST = 100 << 20  # bytes taken from stdin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -137,12 +135,12 @@ def explain(chosen: argparse.Namespace) -> int:
 
     card = catalogue.card(chosen.model)
     wanted = chosen.method or [next(one.id for one in registry.methods() if one.why_not(card) is None)]
-    settings = parameters(wanted, chosen.set)
-    target = None if chosen.target is None else class_of(card, chosen.target)
+    settings = given.parameters(wanted, chosen.set)
+    target = None if chosen.target is None else given.class_of(card, chosen.target)
     for path in chosen.out:
         check_out(path, REPORTS)
     with Runtime(chosen.workspace, chosen.device, server=False) as runtime:
-        digest = given(runtime, card, chosen.input)
+        digest = given.put(runtime, card, chosen.input)
         jobs: list[str] = []
         try:
             for method in wanted:
@@ -209,103 +207,6 @@ def serve(chosen: argparse.Namespace) -> NoReturn:
     print(f"Assay is at http://127.0.0.1:{port} and keeps its runs in {workspace}. Ctrl-C stops it.", flush=True)
     flags = config.flags(server_port=port, server_headless=chosen.no_browser)
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(config.MAIN), *flags])
-
-
-# -- what a person gives ---------------------------------------------------------------------------------------------
-
-
-def given(runtime: Any, card: ModelCard, text: str) -> str:
-    """The digest of an input given as a file, a row of a file, a bundled example, stdin, or the text itself."""
-    data, name, row = located(card, text)
-    if card.modality != "tabular" or name.endswith(".json"):
-        return runtime.put(data, name)
-    rows = runtime.rows(card.id, runtime.put(data, name))
-    if row is None and len(rows) != 1:
-        raise UserError(f"{name} has {len(rows)} rows; say which one is meant, as in {text}:1.")
-    number = row or 1
-    if not 1 <= number <= len(rows):
-        raise UserError(f"{name} has rows 1 to {len(rows)}; row {number} came.")
-    return runtime.put(json.dumps(rows[number - 1], ensure_ascii=False).encode(), f"{name}, row {number}")
-
-
-def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
-    """Bytes, name and, for a table, the row asked for."""
-    from model_zoo import catalogue
-
-    if text == "-":
-        data = sys.stdin.buffer.read(MOST + 1)
-        return data, "typed row.json" if _json(data) else "standard input", None
-    path, row = Path(text), None
-    head, colon, tail = text.rpartition(":")
-    if card.modality == "tabular" and colon and tail.isdigit() and not _exists(path):
-        path, row = Path(head), int(tail)
-    if _exists(path):
-        try:
-            return path.read_bytes(), path.name, row
-        except OSError as error:
-            raise UserError(f"{path} could not be read: {error.strerror}.") from error
-    examples = {one.id: one for one in catalogue.examples() if one.modality == card.modality}
-    if text in examples:
-        return *catalogue.read_example(text), None
-    if card.modality == "text":
-        return text.encode("utf-8", "replace"), "typed text", None
-    if card.modality == "tabular" and _json(text.encode("utf-8", "replace")):
-        return text.encode(), "typed row.json", None
-    known = ", ".join(one.id for one in catalogue.examples(card.id)) or "none"
-    raise UserError(f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}.")
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a typed text may be too long for a path
-        return False
-
-
-def _json(data: bytes) -> bool:
-    return data.lstrip().startswith(b"{")
-
-
-def class_of(card: ModelCard, text: str) -> int:
-    """The class meant by a name or a number; a name goes first, since a class may be called 7."""
-    names = [label.casefold() for label in card.labels]
-    if text.casefold() in names:
-        return names.index(text.casefold())
-    if text.lstrip("-").isdecimal():
-        if not 0 <= int(text) < len(names):
-            raise UserError(f"{card.title} has classes 0 to {len(names) - 1}; class {text} came.")
-        return int(text)
-    import difflib
-
-    near = ", ".join(repr(one) for one in difflib.get_close_matches(text, card.labels, n=3, cutoff=0.0))
-    raise UserError(f"{card.title} has no class {text!r}; the nearest of its {len(names)} are {near}.")
-
-
-def parameters(wanted: list[str], given: list[str]) -> dict[str, dict[str, Any]]:
-    """Each method's parameters from NAME=VALUE, for every method that has NAME, or from METHOD.NAME=VALUE for one."""
-    from dataclasses import fields
-
-    from explainers import registry
-
-    known = {id: {one.name for one in fields(registry.method(id).params)} for id in wanted}
-    found: dict[str, dict[str, Any]] = {id: {} for id in wanted}
-    for text in given:
-        name, equals, value = text.partition("=")
-        method, dot, short = name.rpartition(".")
-        takers = [id for id in wanted if (short if dot else name) in known[id] and (not dot or id == method)]
-        if not equals or not takers:
-            listed = "; ".join(f"{id} has {', '.join(sorted(known[id])) or 'none'}" for id in wanted)
-            raise UserError(f"--set takes NAME=VALUE with a parameter of a method; {text!r} came, and {listed}.")
-        for id in takers:
-            found[id][short if dot else name] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return {"True": True, "False": False, "None": None}.get(text, text)
 
 
 # -- what a person gets ----------------------------------------------------------------------------------------------

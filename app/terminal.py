@@ -10,18 +10,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from explainers.runtime.types import Job
-from explainers.types import Explanation, Verdict
+from explainers.types import Explanation
+from explainers.verdicts import MARKS
 from explainers.words import number
 
 SHOWN = 10  # players in the table
 BAR = 20  # characters
-MARKS = {
-    Verdict.GOOD: "✓",
-    Verdict.EXACT: "✓",
-    Verdict.BY_CONSTRUCTION: "=",
-    Verdict.DOUBTFUL: "?",
-    Verdict.BAD: "✗",
-}
 
 
 def clean(text: object) -> str:
@@ -65,7 +59,7 @@ def shown(explanation: Explanation) -> str:
         lines.append(f"  and {explanation.players.count - len(rows):,} more")
     lines.append("")
     for check in explanation.evidence:
-        head = f"  {MARKS.get(check.verdict, '·')} {check.label}: "
+        head = f"  {MARKS[check.verdict].sign} {check.label}: "
         lines.append(paragraph(head + check.sentence.replace("**", ""), "    "))
     lines += [paragraph(f"  ! {note}", "    ") for note in (*explanation.sample.notes, *explanation.notes)]
     return "\n".join(lines)

@@ -92,8 +92,7 @@ class Store:
     def put(self, data: bytes, name: str) -> str:
         """Keep an input; the same bytes by another name are another input, so that no file name shows elsewhere."""
         if len(data) > LARGEST_INPUT:
-            size, most = len(data) >> 20, LARGEST_INPUT >> 20
-            raise UserError(f"{name} has {size} MiB; an input has at most {most} MiB. Give a smaller one.")
+            raise UserError(f"{name} is too large: an input has at most {LARGEST_INPUT >> 20} MiB. Give a smaller one.")
         id = digest(name.encode("utf-8", "replace"), data)
         known = self._one("SELECT blob FROM inputs WHERE id=?", id)
         if known is not None and self._path(known[0]).exists():

@@ -157,7 +157,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_there_stays(store, monkeypatch):
 
 def test_an_input_too_large_is_refused(store, monkeypatch):
     monkeypatch.setattr(stores, "LARGEST_INPUT", 1 << 20)
-    with pytest.raises(UserError, match=r"big\.png has 2 MiB; an input has at most 1 MiB"):
+    with pytest.raises(UserError, match=r"big\.png is too large: an input has at most 1 MiB"):
         store.put(bytes(2 << 20), "big.png")
 
 
