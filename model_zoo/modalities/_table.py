@@ -72,6 +72,21 @@ def csv_rows(raw: Any, name: str, expected: Sequence[str]) -> tuple[dict[str, st
     return tuple(rows)
 
 
+def check_names(given: tuple[str, ...], expected: tuple[str, ...]) -> list[str]:
+    """A note for columns that the model does not take; UserError for those that it misses."""
+    extra = [str(name) for name in given if name not in set(expected)]
+    missing = [name for name in expected if name not in set(given)]
+    if missing:
+        near = nearest(missing[0], extra)
+        raise UserError(
+            f"The row has no {_plural('column', missing)} {_given.listed(missing)}; expected are"
+            f" {_given.listed(expected, 40)}." + (f" Nearest to '{missing[0]}' comes '{near}'." if near else "")
+        )
+    if extra:
+        return [f"The model does not take the {_plural('column', extra)} {_given.listed(extra)}, left out here."]
+    return []
+
+
 def nearest(word: str, words: Sequence[str]) -> str:
     """The word spelt most alike, or "" where there is none."""
     folded = {one.casefold(): one for one in words}
@@ -147,3 +162,7 @@ def _check_header(names: tuple[str, ...], name: str) -> None:
     twice = [one for one in dict.fromkeys(names) if names.count(one) > 1]
     if twice:
         raise UserError(f"{name} has the column '{twice[0]}' more than once; name each column once.")
+
+
+def _plural(word: str, things: Sequence[Any]) -> str:
+    return word if len(things) == 1 else f"{word}s"

@@ -17,11 +17,11 @@ import numpy as np
 
 from model_zoo.modalities import _given
 from model_zoo.modalities._photo import open_photo
+from model_zoo.modalities._segments import SEGMENTS, places, segments
 from model_zoo.types import Players, Reference, Sample, UserError, digest
 
 LARGEST_PHOTO = 1024  # longest side of the photo kept in a view, in pixels
 SMALL = 256  # photos up to this side are kept without loss
-SEGMENTS = 70
 BLUR = 0.05  # standard deviation of the blur baseline, as a share of the longest side
 
 
@@ -223,7 +223,7 @@ class ImageInput:
         if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or not 2 <= wanted <= 2000:
             raise UserError(f"segments is a whole number between 2 and 2,000; {wanted!r} came.")
         owner = segments(self.picture(sample.x), int(wanted))
-        return Players("segments", owner, int(owner.max()) + 1, _places(owner))
+        return Players("segments", owner, int(owner.max()) + 1, places(owner))
 
     def reference(self, sample: Sample, baseline: Any = None) -> Reference:
         """One picture to compare with: "zero", "black", "white", "blur", a number or an array (C, H, W) like x."""
@@ -264,49 +264,6 @@ class ImageInput:
             return "black" if share.max() < 0.01 else "white"
         rgb = np.rint(255 * share).astype(int)[list(order)[: len(share)]]
         return f"zero in the model's input, the colour RGB ({', '.join(map(str, rgb))})"
-
-
-def segments(picture: np.ndarray, wanted: int = SEGMENTS) -> np.ndarray:
-    """About `wanted` connected segments, whole numbers (H, W) from 0, that follow the picture uint8 (H, W, 3).
-
-    Achanta et al. (2012), SLIC superpixels; the same picture gives the same segments.
-    """
-    from skimage.segmentation import slic  # slow to import
-
-    height, width = picture.shape[:2]
-    wanted = min(wanted, height * width)
-    best, asked = np.zeros((height, width), dtype=int), wanted
-    for _ in range(4):  # SLIC drops specks, so that a busy picture gets fewer than asked: ask for more
-        found = slic(picture, n_segments=asked, compactness=12, sigma=1, start_label=0, channel_axis=-1)
-        found = np.unique(found, return_inverse=True)[1].reshape(height, width)
-        count, before = int(found.max()) + 1, int(best.max()) + 1
-        if abs(count - wanted) < abs(before - wanted):
-            best = found
-        if count > 0.85 * wanted or asked >= height * width:
-            break
-        asked = min(height * width, asked * wanted // count + 1)
-    return best
-
-
-def _places(owner: np.ndarray) -> tuple[str, ...]:
-    """A name for each segment by where its middle lies, numbered in reading order where several share it."""
-    words = (
-        ("the upper left", "the top", "the upper right"),
-        ("the left", "the centre", "the right"),
-        ("the lower left", "the bottom", "the lower right"),
-    )
-    height, width = owner.shape
-    size = np.bincount(owner.ravel())
-    rows, columns = np.divmod(np.arange(owner.size), width)
-    down = np.bincount(owner.ravel(), rows + 0.5) / size / height
-    across = np.bincount(owner.ravel(), columns + 0.5) / size / width
-    names = [words[min(2, int(3 * d))][min(2, int(3 * a))] for d, a in zip(down, across, strict=True)]
-    counts: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        numbered.append(f"{name} ({counts[name]})" if names.count(name) > 1 else name)
-    return tuple(numbered)
 
 
 def _image(pixels: np.ndarray) -> Any:

@@ -90,7 +90,7 @@ class TableInput:
     def rows(self, raw: Any, name: str = "") -> tuple[dict[str, str], ...]:
         """All rows of a CSV (bytes, text or path), each for read(); UserError if the header does not fit."""
         found = _table.csv_rows(raw, name, self._names)
-        _check_names(tuple(found[0]), self.columns)
+        _table.check_names(tuple(found[0]), self._names)
         return found
 
     def encode(self, rows: Sequence[Any]) -> np.ndarray:
@@ -126,7 +126,7 @@ class TableInput:
 
     def _cells(self, row: Mapping[str, Any], columns: tuple[Column, ...]) -> tuple[tuple[Cell, ...], list[str]]:
         """Every column of a row, checked, and what has to be said about the row as a whole."""
-        notes = _check_names(tuple(row), columns)
+        notes = _table.check_names(tuple(row), tuple(column.name for column in columns))
         return tuple(self._cell(column, row[column.name]) for column in columns), notes
 
     def _cell(self, column: Column, value: Any) -> Cell:
@@ -263,26 +263,6 @@ class TableInput:
 def _keys(row: Any) -> tuple[str, ...]:
     """The columns of a row for a model that names none: its own, or numbered."""
     return tuple(row) if isinstance(row, Mapping) else tuple(f"feature {index}" for index in range(len(row)))
-
-
-def _check_names(given: tuple[str, ...], columns: tuple[Column, ...]) -> list[str]:
-    """A note for columns that the model does not take; UserError for those that it misses."""
-    expected = tuple(column.name for column in columns)
-    extra = [str(name) for name in given if name not in set(expected)]
-    missing = [name for name in expected if name not in set(given)]
-    if missing:
-        near = _table.nearest(missing[0], extra)
-        raise UserError(
-            f"The row has no {_plural('column', missing)} {_given.listed(missing)}; expected are"
-            f" {_given.listed(expected, 40)}." + (f" Nearest to '{missing[0]}' comes '{near}'." if near else "")
-        )
-    if extra:
-        return [f"The model does not take the {_plural('column', extra)} {_given.listed(extra)}, left out here."]
-    return []
-
-
-def _plural(word: str, things: Sequence[Any]) -> str:
-    return word if len(things) == 1 else f"{word}s"
 
 
 def _is_missing(value: Any, column: Column) -> bool:

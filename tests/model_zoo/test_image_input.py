@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_zoo.modalities.image import ImageInput, segments
+from model_zoo.modalities._segments import segments
+from model_zoo.modalities.image import ImageInput
 from model_zoo.types import Sample, UserError
 
 PLAIN = ImageInput(None)  # x is the picture itself, 0 to 1
