@@ -233,7 +233,13 @@ def regression() -> Explanation:
     """A house's value in US$."""
     plain = table()
     card = replace(
-        plain.card, task="regression", output="value", labels=("median house value",), unit="US$", title="Houses"
+        plain.card,
+        id="houses",
+        task="regression",
+        output="value",
+        labels=("median house value",),
+        unit="US$",
+        title="Houses",
     )
     target = Target(0, "median house value", "value")
     found = Prediction(np.array([231_400.0]), None, card.labels)

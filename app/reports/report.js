@@ -4,7 +4,7 @@ const { photos, plots, config } = JSON.parse(document.getElementById("data").tex
 const PAPER = 334; // CSS pixels of half an A4 page between its margins
 const elements = [...document.querySelectorAll("[data-plot]")];
 const wanted = (layout, width) =>
-  layout.meta && layout.meta.aspect ? Math.round(Math.min(width, 480) * layout.meta.aspect + layout.meta.around) : layout.height;
+  layout.meta && layout.meta.aspect ? Math.round(Math.min(width, 520) * layout.meta.aspect + layout.meta.around) : layout.height;
 
 for (const element of elements) {
   const { data, layout } = plots[Number(element.dataset.plot)];

@@ -1,7 +1,7 @@
 """The report: one HTML file with everything in it, that asks the network for nothing; printed, it is the PDF.
 
-The file holds plotly.js once, the figures as JSON that a small script draws, and a content security policy under which only
-these two scripts run and nothing is fetched. Labels, words and names are escaped by the template and by the figures.
+The file holds plotly.js once, the figures as JSON that a small script draws, and a content security policy under which
+only these two scripts run and nothing is fetched. The template and the figures escape all labels, words and names.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 NO_BROWSER = printing.NO_BROWSER
 browser = printing.browser
 BATCHES = 12  # batch sizes that are written out
+GIVEN = {"image": "the given picture", "text": "the given text", "tabular": "the given row"}
 UNREAD = 1200  # characters of unread text that are printed
 
 
@@ -46,7 +47,7 @@ def html(explanations: Sequence[Explanation]) -> str:
     )
     template = _environment().get_template("report.html")
     return template.render(
-        title=" · ".join(dict.fromkeys(f"{case['card'].title}, {case['sample'].name}" for case in cases)),
+        title=" · ".join(dict.fromkeys(f"{case['card'].title}, {case['name']}" for case in cases)),
         policy=policy,
         style=_markup(_text("report.css")),
         plotly=_markup(scripts[0]),
@@ -120,6 +121,7 @@ def _case(group: Sequence[tuple[Explanation, float]], plots: _Plots) -> dict[str
         "card": first.card,
         "model": _card(first),
         "sample": first.sample,
+        "name": first.sample.name or GIVEN.get(first.sample.modality, "the given input"),
         "headline": _headline(first),
         "input": _input(first),
         "classes": _classes(first),
@@ -238,6 +240,8 @@ def _provenance(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
+    if value is None or value == "":
+        return "automatic"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value) if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ CONFIG                                      # plotly's toolbar, for st.plotly_ch
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from explainers.figures._style import CONFIG, limit
 from explainers.types import Explanation
 
 __all__ = ["CONFIG", "Picture", "main", "pictures", "scale", "scales"]
+
+
+SPAN = 5.0  # compared pictures share a scale while the smallest range is at least this part of the largest
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,18 @@ def scale(explanations: Iterable[Explanation]) -> float:
 def scales(explanations: Sequence[Explanation]) -> tuple[float, ...]:
     """A scale for each explanation: one shared by those of the same unit and the same kind of players.
 
-    A pixel gets thousands of times less than a segment, and a slope is no share: one scale would blank the smaller.
+    A pixel gets thousands of times less than a segment, and a slope is no share: one scale would blank the smaller. For
+    the same reason one whose own range is less than 1/SPAN of the largest starts another scale; the legend shows it.
     """
-    alike: dict[tuple[str, str], list[Explanation]] = {}
-    for one in explanations:
-        alike.setdefault(_alike(one), []).append(one)
-    shared = {key: scale(members) for key, members in alike.items()}
-    return tuple(shared[_alike(one)] for one in explanations)
+    limits = [limit(one) for one in explanations]
+    found = list(limits)
+    leaders: dict[tuple[str, str], float] = {}
+    for place in sorted(range(len(limits)), key=lambda place: -limits[place]):
+        kind = _alike(explanations[place])
+        if limits[place] * SPAN < leaders.get(kind, math.inf):
+            leaders[kind] = limits[place]
+        found[place] = leaders[kind]
+    return tuple(found)
 
 
 def _alike(explanation: Explanation) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explainers.credits import credits, signed, slopes
+from explainers.credits import credits, method_of, signed, slopes
+from explainers.figures._maps import visible
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -34,7 +35,7 @@ CONFIG = {
     "responsive": True,
     "modeBarButtons": [["toImage"], ["resetScale2d"]],
 }
-CLIPPED = 99.5  # percentile of the magnitudes of pixels at which colours are full
+CLIPPED = 99.0  # percentile of the magnitudes of pixels at which colours are full
 
 
 def rgba(colour: Colour, alpha: float) -> str:
@@ -66,11 +67,10 @@ def limit(explanation: Explanation) -> float:
     """The magnitude of full colour, in the explanation's unit; never 0. Pixels are clipped at a high percentile."""
     if explanation.sample.modality == "text":
         return max((abs(one.value) for one in credits(explanation)), default=0.0) or 1.0
-    magnitudes = np.abs(explanation.values)
-    peak = float(magnitudes.max(initial=0.0))
     if explanation.players.kind == "pixels":
-        return float(np.percentile(magnitudes, CLIPPED)) or peak or 1.0
-    return peak or 1.0
+        magnitudes = np.abs(visible(explanation)[0])
+        return float(np.percentile(magnitudes, CLIPPED)) or float(magnitudes.max()) or 1.0
+    return float(np.abs(explanation.values).max(initial=0.0)) or 1.0
 
 
 def escape(text: object) -> str:
@@ -122,7 +122,9 @@ def direction(explanation: Explanation) -> str:
     """One sentence on what the colours mean."""
     label = explanation.target.label
     if not signed(explanation):
-        return "The deeper the violet, the larger the value; this method does not tell for from against."
+        method = method_of(explanation)
+        blind = "; this method does not tell for from against" if method and method.family == "attention" else ""
+        return f"The deeper the violet, the larger the value{blind}."
     if slopes(explanation):
         return f"More of what is red would raise {label}, more of what is blue would lower it."
     if explanation.prediction.probabilities is None:

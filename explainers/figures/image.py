@@ -16,6 +16,7 @@ import numpy as np
 
 from explainers.credits import signed
 from explainers.figures import Picture, _style
+from explainers.figures._maps import visible
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -26,10 +27,12 @@ ORDER = 10
 WIDTH, SHORTEST, TALLEST = 400, 150, 540  # pixels: the photo's width that is planned for, bounds of its height
 BELOW = 66  # pixels under the photo: colour bar, its ends, slider
 STEPS = 11
+CLIPPED = 1.25  # a strongest value this far beyond full colour is worth saying
 COARSE = 4  # map pixels a side of a cell that is named on hover
 OPENS_AT = 9  # step of the slider at which the picture opens
 GREYED = 0.85  # how grey the photo is under a map in full
 BAR, SLIDER = 320, 190  # pixels: lengths of the colour bar and the slider
+UNIT = 22  # characters of a unit that fit between the ends; a longer one goes into the caption
 HAIR = 1e-4  # plotly tells images apart by place and size alone, so the grey one is this share wider
 
 
@@ -49,20 +52,17 @@ def figure(explanation: Explanation, full: float) -> go.Figure:
     import plotly.graph_objects as go
 
     view, with_sign = explanation.sample.view, signed(explanation)
+    shown, smoothed = visible(explanation)
     named = explanation.players.kind != "pixels"
     found = go.Figure(
         go.Heatmap(
-            z=explanation.dense().astype(np.float32),
+            z=shown.astype(np.float32),
             **_grid(view.box, explanation.players.owner.shape),
             zmin=-full if with_sign else 0.0,
             zmax=full,
             colorscale=_style.overlay(with_sign),
             opacity=OPENS_AT / (STEPS - 1),
-            **(
-                {"hoverinfo": "skip"}
-                if named
-                else {"hovertemplate": "%{z:+.3~g}<br>x %{x:.0f}, y %{y:.0f}<extra></extra>"}
-            ),
+            **_hover(explanation, smoothed),
             colorbar={
                 "orientation": "h",
                 "thickness": 8,
@@ -144,6 +144,16 @@ def _grid(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> dic
     return {"x0": left + dx / 2, "dx": dx, "y0": top + dy / 2, "dy": dy}
 
 
+def _hover(explanation: Explanation, smoothed: bool) -> dict[str, Any]:
+    """A pixel's own value and its place in the photo; segments are named by a map of their own."""
+    if explanation.players.kind != "pixels":
+        return {"hoverinfo": "skip"}
+    place = "<br>x %{x:.0f}, y %{y:.0f}<extra></extra>"
+    if not smoothed:
+        return {"hovertemplate": "%{z:+.3~g}" + place}
+    return {"customdata": explanation.dense().astype(np.float32), "hovertemplate": "%{customdata:+.3~g}" + place}
+
+
 def _names(explanation: Explanation) -> go.Heatmap:
     """An invisible coarse map that names the segment under the pointer; names for every pixel would be a megabyte."""
     import plotly.graph_objects as go
@@ -180,7 +190,7 @@ def _ends(explanation: Explanation, full: float, with_sign: bool) -> list[dict[s
     left, right = f"against {_style.signed_number(-full)}", f"for {_style.signed_number(full)}"
     if not with_sign:
         left, right = "0", number(full)
-    unit = _style.escape(_style.short(explanation.unit, 28))
+    unit = _style.escape(explanation.unit) if len(explanation.unit) <= UNIT else ""
     return [
         _style.note(left, -BAR / 2, 20, "left"),
         _style.note(unit, 0, 20, "center"),
@@ -219,14 +229,17 @@ def _slider() -> dict[str, Any]:
 
 def _caption(explanation: Explanation, full: float) -> str:
     says = [_style.direction(explanation)]
-    magnitudes = np.abs(explanation.values)
-    beyond = float((magnitudes > full * 1.0001).mean()) if magnitudes.size else 0.0
-    if beyond:
-        peak = number(float(magnitudes.max()))
-        share = "under 0.1 %" if beyond < 0.001 else f"{100 * beyond:.1f} %"
-        kind = explanation.players.kind
+    if len(explanation.unit) > UNIT:
+        says.append(f"Values are in {explanation.unit}.")
+    shown, smoothed = visible(explanation)
+    if smoothed:
         says.append(
-            f"Colours are full at {number(full)}; {share} of the {kind} exceed that, the strongest with {peak}."
+            "Colours are smoothed over a few pixels, since neighbours cancel; pointing gives a pixel's own value."
+        )
+    peak = float(np.abs(shown).max(initial=0.0))
+    if peak > CLIPPED * full:
+        says.append(
+            f"Colours are full at {number(full)}; the strongest {explanation.players.kind} reach {number(peak)}."
         )
     if _outline(explanation.sample.view):
         says.append("The outline is what the model saw.")
