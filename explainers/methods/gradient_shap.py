@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
+LEAST, EACH, MOST = 200, 50, 20_000  # points: shap's default, a row, and all told
 KEPT = 2**22  # numbers of gradients held at a time
 
 
@@ -34,7 +35,11 @@ class Params:
     """How many points are drawn."""
 
     nsamples: int = knob(
-        200, low=2, high=10_000, label="Samples", help="Random points between the input and the reference rows."
+        0,
+        low=0,
+        high=100_000,
+        label="Samples",
+        help="Random points between the input and the reference rows; 0 takes 200, or 50 a row where that is more.",
     )
 
 
@@ -42,7 +47,8 @@ def explain(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
-    count, rows = params.nsamples, len(reference.rows)
+    rows = len(reference.rows)
+    count = _points_for(params.nsamples, rows)
     run.expect(count + rows)
     base = float(run.evaluator.values(reference.rows, target).mean())
     inputs = model.tensor(sample.x[None])
@@ -63,6 +69,10 @@ def explain(
         if run.wants_partial and done < count:
             run.publish(found)
     return found
+
+
+def _points_for(asked: int, rows: int) -> int:
+    return asked or max(LEAST, min(EACH * rows, MOST))
 
 
 def draw(seed: int, count: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,5 +119,5 @@ METHOD = Method(
     players={"text": "words"},
     absence="background",
     completeness="approximate",
-    evaluations=lambda params, players, rows: params.nsamples + rows,
+    evaluations=lambda params, players, rows: _points_for(params.nsamples, rows) + rows,
 )

@@ -79,7 +79,7 @@ def test_numbers_are_the_librarys_on_a_table_and_few_are_held_at_a_time(monkeypa
     monkeypatch.setattr(gradient_shap, "KEPT", 6 * 64)
     published = []
     run = Run(on_partial=published.append)
-    found = explainers.explain(table(network, rows), x, "gradient_shap", target=1, seed=4, run=run)
+    found = explainers.explain(table(network, rows), x, "gradient_shap", target=1, seed=4, nsamples=200, run=run)
     theirs = shap.GradientExplainer(network, torch.tensor(rows)).shap_values(
         torch.tensor(x[None]), nsamples=200, rseed=4
     )[0, :, 1]
@@ -132,3 +132,10 @@ def test_the_standard_error_is_the_spread_over_seeds() -> None:
     said = np.sqrt(np.mean([one.std_error**2 for one in runs], axis=0))
     assert (np.abs(np.log(said / spread)) < 0.4).all()
     assert all(check.verdict != "exact" for check in runs[0].evidence)
+
+
+def test_many_rows_take_more_points() -> None:
+    rows = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
+    network = torch.nn.Linear(5, 3)
+    assert "350 random points" in explainers.explain(table(network, rows), rows[0], "gradient_shap").flavour
+    assert "200 random points" in explainers.explain(table(network, rows[:1]), rows[0], "gradient_shap").flavour
