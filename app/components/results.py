@@ -1,11 +1,14 @@
 """The results of one click, side by side: progress while they run, partial pictures, then pictures with evidence.
 
-Small fragments poll a job while it runs; a finished panel stands outside of them, so that a zoomed plot stays as it is.
+One small fragment polls while something runs and draws progress only; pictures stand outside of it, so that a zoomed
+plot stays as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
@@ -20,9 +23,18 @@ from explainers.types import Explanation
 from model_zoo.types import UserError
 
 ACROSS = 3  # columns at 1,280 pixels
-PROGRESS_EVERY = 0.5  # seconds
-PARTIAL_EVERY = 1.2  # seconds
+POLL = 0.5  # seconds between looks at progress
+REDRAW = 1.0  # seconds between partial pictures
 ACTIVE = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A running job's panel: where its progress goes, the partial result that is drawn, and since when."""
+
+    room: Any
+    partial: Explanation | None
+    drawn: float
 
 
 def jobs(ids: tuple[str, ...]) -> list[Job]:
@@ -54,15 +66,22 @@ def finished(found: list[Job]) -> dict[str, Explanation]:
 
 
 def draw(found: list[Job]) -> None:
-    """Every job in a column of its own, at most three to a row."""
+    """Every job in a column of its own, at most three to a row; one fragment follows all that still run."""
     done = finished(found)
     scales = dict(zip(done, figures.scales(tuple(done.values())), strict=True))
+    waiting = {}
     for start in range(0, len(found), ACROSS):
         row = found[start : start + ACROSS]
         widths = [1] * len(row) if len(found) > 1 else [3, 2]
         for column, job in zip(st.columns(widths, gap="medium"), row, strict=False):
             with column, st.container(border=True, key=f"panel-{job.id}", gap="xsmall"):
-                _panel(job, done.get(job.id), scales.get(job.id))
+                title(method_title(job.request.method))
+                if job.status in ACTIVE:
+                    waiting[job.id] = _running(job)
+                else:
+                    _ended(job, done.get(job.id), scales.get(job.id))
+    if waiting:
+        st.fragment(guarded(_follow), run_every=POLL)(waiting)
 
 
 def draw_records(explanations: tuple[Explanation, ...], key: str) -> None:
@@ -83,22 +102,7 @@ def title(text: str) -> None:
     st.html(f'<h3 class="as-title">{escape(text)}</h3>')
 
 
-def _panel(job: Job, found: Explanation | None, scale: float | None) -> None:
-    title(registry_title(job.request.method))
-    if job.status in ACTIVE:
-        st.fragment(guarded(_progress), run_every=PROGRESS_EVERY)(job.id)
-        st.fragment(guarded(_partial), run_every=PARTIAL_EVERY)(job.id)
-    elif found is not None:
-        panel.draw(found, job.id, scale)
-    elif job.status == "cancelled":
-        notice("Stopped before it was finished.", "info")
-        _again(job)
-    else:
-        notice(job.message or "It failed without saying why; run it again.")
-        _again(job)
-
-
-def registry_title(method: str) -> str:
+def method_title(method: str) -> str:
     """The title of a method, or its id where it is no longer installed."""
     try:
         return registry.method(method).title
@@ -106,15 +110,30 @@ def registry_title(method: str) -> str:
         return method
 
 
-def _progress(id: str) -> None:
+def _running(job: Job) -> Waiting:
+    """A panel whose job still runs: room for its progress, and what is known so far."""
+    room = st.container()
+    room.empty()  # a fragment may write only into a container that the whole screen has written into
+    partial = shared().runtime.partial(job.id)
+    if partial is None:
+        st.html('<div class="as-waiting" aria-hidden="true"></div>')
+    else:
+        panel.draw(partial, job.id, partial=True)
+    return Waiting(room, partial, time.monotonic())
+
+
+def _follow(waiting: dict[str, Waiting]) -> None:
+    """Progress of every running job; the whole screen is drawn again when one ends or has something new to show."""
     runtime = shared().runtime
-    job = runtime.job(id)
-    if job.status not in ACTIVE:
-        st.rerun()
-    share = min(1.0, job.done / job.total) if job.total else 0.0
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.progress(share, text=_words(job))
-        st.button("Stop", key=f"stop/{id}", on_click=answering(runtime.cancel), args=(id,))
+    for id, one in waiting.items():
+        job = runtime.job(id)
+        fresh = runtime.partial(id) is not one.partial and time.monotonic() - one.drawn > REDRAW
+        if job.status not in ACTIVE or fresh:
+            st.rerun()
+        share = min(1.0, job.done / job.total) if job.total else 0.0
+        with one.room, st.container(horizontal=True, vertical_alignment="bottom"):
+            st.progress(share, text=_words(job))
+            st.button("Stop", key=f"stop/{id}", on_click=answering(runtime.cancel), args=(id,))
 
 
 def _words(job: Job) -> str:
@@ -125,21 +144,17 @@ def _words(job: Job) -> str:
     return f"{job.done:,} of {job.total:,} evaluations"
 
 
-def _partial(id: str) -> None:
-    """The latest partial result; drawn again only when there is a new one."""
-    runtime, key = shared().runtime, f"partial/{id}"
-    job = runtime.job(id)
-    version, found = st.session_state.get(key, (-1, None))
-    if job.status == "running" and job.version != version:
-        found = runtime.partial(id)
-        st.session_state[key] = (job.version, found)
-    if found is None:
-        st.html('<div class="as-waiting" aria-hidden="true"></div>')
+def _ended(job: Job, found: Explanation | None, scale: float | None) -> None:
+    if found is not None:
+        panel.draw(found, job.id, scale)
+        return
+    if job.status == "cancelled":
+        notice("Stopped before it was finished.", "info")
+        partial = shared().runtime.partial(job.id)
+        if partial is not None:
+            panel.draw(partial, job.id, partial=True)
     else:
-        panel.draw(found, id, partial=True)
-
-
-def _again(job: Job) -> None:
+        notice(job.message or "It failed without saying why; run it again.")
     st.button("Run again", key=f"again/{job.id}", icon=":material/refresh:", on_click=_resubmit, args=(job,))
 
 

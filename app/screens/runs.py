@@ -74,7 +74,7 @@ def _list() -> None:
 
 def _line(run: Run) -> None:
     job = run.jobs[0]
-    methods = ", ".join(results.registry_title(one.request.method) for one in run.jobs)
+    methods = ", ".join(results.method_title(one.request.method) for one in run.jobs)
     model = next((one.title for one in shared().runtime.cards() if one.id == job.request.model), job.request.model)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"run-{run.group}"):
         st.html(
