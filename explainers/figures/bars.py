@@ -36,23 +36,21 @@ def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture,
 def figure(
     explanation: Explanation, top: tuple[Credit, ...], rest: Credit | None, scale: float | None = None
 ) -> go.Figure:
-    """One bar for each of `top`, strongest first, and a grey one for the sum of the rest."""
+    """One bar for each of `top`, strongest first; the rest only as a number, since their sum may dwarf all bars."""
     import plotly.graph_objects as go
 
     with_sign = signed(explanation)
     rows = [*top, *([rest] if rest else [])]
-    places = list(range(len(rows)))
-    values = [one.value for one in rows]
-    grey = _style.rgba(_style.GREY, 0.6)
-    errors = [one.error or 0.0 for one in rows]
+    values = [one.value for one in top]
+    errors = [one.error or 0.0 for one in top]
     found = go.Figure(
         go.Bar(
             orientation="h",
             x=values,
-            y=places,
+            y=list(range(len(top))),
             width=0.62,
             marker={
-                "color": [grey if one.summary else _style.solid(one.value, with_sign) for one in rows],
+                "color": [_style.solid(value, with_sign) for value in values],
                 "line": {"width": 0},
             },
             error_x={
@@ -63,7 +61,7 @@ def figure(
                 "width": 3,
                 "color": _style.INK,
             },
-            hovertext=[_hover(one, explanation.unit, with_sign) for one in rows],
+            hovertext=[_hover(one, explanation.unit, with_sign) for one in top],
             hoverinfo="text",
         )
     )

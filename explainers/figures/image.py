@@ -31,8 +31,8 @@ CLIPPED = 1.25  # a strongest value this far beyond full colour is worth saying
 COARSE = 4  # map pixels a side of a cell that is named on hover
 OPENS_AT = 9  # step of the slider at which the picture opens
 GREYED = 0.85  # how grey the photo is under a map in full
-BAR, SLIDER = 320, 190  # pixels: lengths of the colour bar and the slider
-UNIT = 22  # characters of a unit that fit between the ends; a longer one goes into the caption
+BAR, SLIDER = 252, 130  # pixels: lengths of the colour bar and the slider, which fit a third of a screen
+UNIT = 16  # characters of a unit that fit between the ends; a longer one goes into the caption
 HAIR = 1e-4  # plotly tells images apart by place and size alone, so the grey one is this share wider
 
 
