@@ -2,7 +2,7 @@
 # make test    sets everything up and runs every check and test, those in a real browser too
 # make lint    formatting, types and import contracts alone
 # make bench   the figures of the README, on this machine
-PYTHON ?= $(shell for one in python3.13 python3.12 python3.11 python3; do command -v $$one && break; done)
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do $$one -c '' 2>/dev/null && echo $$one && break; done)
 BIN := .venv/bin
 READY := .venv/.installed
 .PHONY: run test install lint bench browser clean

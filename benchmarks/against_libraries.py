@@ -2,8 +2,9 @@
 
     python -m benchmarks.against_libraries [--device cuda] [--model squeezenet]
 
-Each row: the same method with the same settings by the library on the bare model and by Assay; their times as multiples of the
-floor (the evaluations needed times the model's best time for one), and the largest difference of their values.
+Each row: the same method with the same settings by the library on the bare model and by Assay; their times as
+multiples of the floor (the evaluations needed times the model's best time for one), and the largest difference of
+their values.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m benchmarks.explain_screen [--model efficientnet_lite0] [--example coffee]
 
-Runs against a fresh workspace. The worker is warm (it has explained once) before the methods are timed, as on a server in use.
+Runs against a fresh workspace. The worker is warm (it has explained once) before the methods are timed, as on a
+server in use.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def explain(
     sample = model.sample(sample)
     began = time.perf_counter()
     with model.frozen():
-        run.evaluator = Evaluator(model, run, batches)
+        run.evaluator = Evaluator(model, run, batches, sample.x.size)
         prediction = model.predict(sample)
         aim = targets.resolve(model.card, prediction, target, output)
         crowd = _players(model, sample, spec, players, settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,19 +25,23 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 LARGEST = 4096
 GAIN = 0.97  # a larger batch must cost at most this much a sample to be kept
+TIMINGS = 2  # of each size, the better of which counts: a busy machine slows one batch and not the next
+
+_learned: WeakKeyDictionary[Model, dict[tuple[str, int], _Size]] = WeakKeyDictionary()  # what pays, from run to run
 
 
 class Evaluator:
     """Evaluate one model for one run; counts evaluations, reports progress, stops on cancel."""
 
-    def __init__(self, model: Model, run: Run, schedule: tuple[int, ...] = ()) -> None:
+    def __init__(self, model: Model, run: Run, schedule: tuple[int, ...] = (), elements: int = 0) -> None:
         self.model = model
         self.run = run
         self.forward = 0
         self.backward = 0
         self.batches: list[int] = []
         self._schedule = list(schedule)
-        self._sizes: dict[str, _Size] = {}
+        self._elements = elements  # of one input: what pays for a short text does not for a long one
+        self._sizes = _learned.setdefault(model, {})
 
     # -- forward -------------------------------------------------------------------------------------------------
 
@@ -197,7 +202,7 @@ class Evaluator:
 
     def _batched(self, kind: str, count: int, work: Callable[[slice], None]) -> Iterator[int]:
         """Do `count` evaluations in batches; yields each batch's size once it is done."""
-        size = self._sizes.setdefault(kind, _Size(start=2 if kind == "forward" else 1))
+        size = self._sizes.setdefault((kind, self._elements), _Size(start=2 if kind == "forward" else 1))
         start = 0
         while start < count:
             self.run.check()
@@ -234,6 +239,7 @@ class _Size:
         self._cap = LARGEST
         self._best = start
         self._cost = float("inf")
+        self._times: list[float] = []  # seconds a sample, of batches of this size
         self._cold = True
         self._settled = False
 
@@ -243,13 +249,16 @@ class _Size:
         if self._cold:  # the first batch of all pays for lazy initialisation
             self._cold = False
             return
-        cost = seconds / size
+        self._times.append(seconds / size)
+        if len(self._times) < TIMINGS:
+            return
+        cost, self._times = min(self._times), []
         if cost < self._cost * GAIN:
             self._best, self._cost = size, cost
             self.next = min(size * 2, self._cap)
             self._settled = self.next == size
         elif size <= self._best * 2 and size * 2 <= self._cap:
-            self.next = size * 2  # one more try, since a single timing is noisy
+            self.next = size * 2  # one more try: some sizes are odd ones out
         else:
             self.next, self._settled = self._best, True
 

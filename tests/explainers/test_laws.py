@@ -37,8 +37,11 @@ def test_the_methods_of_this_release() -> None:
 
 @pytest.mark.parametrize("method", METHODS, **IDS)
 def test_a_method_introduces_itself(method: explainers.Method) -> None:
-    assert method.title and method.source and method.library in ("captum", "shap", "lime", "assay")
-    assert method.summary.endswith(".") and len(method.summary) < 200
+    assert method.title
+    assert method.source
+    assert method.library in ("captum", "shap", "lime", "assay")
+    assert method.summary.endswith(".")
+    assert len(method.summary) < 200
 
 
 @pytest.mark.parametrize("method", ADDITIVE, **IDS)
@@ -52,7 +55,9 @@ def test_a_linear_model_is_explained_exactly(method: explainers.Method, linear_m
 
 def test_other_methods_on_a_linear_model(linear_model) -> None:
     model, weights = linear_model()
-    one = {name: explainers.explain(model, X, name, target=2) for name in ("saliency", "input_x_gradient", "smoothgrad")}
+    one = {
+        name: explainers.explain(model, X, name, target=2) for name in ("saliency", "input_x_gradient", "smoothgrad")
+    }
     np.testing.assert_allclose(one["saliency"].values, weights[2])
     np.testing.assert_allclose(one["input_x_gradient"].values, weights[2] * X)
     np.testing.assert_allclose(one["smoothgrad"].values, weights[2])
