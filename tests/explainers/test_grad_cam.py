@@ -118,7 +118,7 @@ def test_efficientnets_own_layer_is_its_head(x: np.ndarray) -> None:
     found, _ = _explain(network, x, 3)
     wanted = _captum(network, network.head, x, 3)
     np.testing.assert_allclose(found.values.reshape(SIZE, SIZE), wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
-    assert found.notes[0].startswith("Layer head, ")
+    assert found.notes[0].startswith("Layer head.active, ")
 
 
 def test_squeezenets_last_map_is_that_of_the_class_itself(x: np.ndarray) -> None:
@@ -127,7 +127,7 @@ def test_squeezenets_last_map_is_that_of_the_class_itself(x: np.ndarray) -> None
     found, _ = _explain(network, x, 1)
     logit = float(network(torch.tensor(x[None]))[0, 1])
     assert found.extras["map"].sum() == pytest.approx(logit, rel=1e-5)
-    assert found.notes[0] == "The last feature map (relu), 2 × 2."
+    assert found.notes[0] == "Layer active_head, 2 × 2."
 
 
 def test_a_network_of_functions_alone(x: np.ndarray) -> None:

@@ -128,7 +128,9 @@ def test_the_same_seed_gives_the_same_bytes_and_numpys_own_stream_goes_on(data) 
     model = table(net(WIDE), rows)
     np.random.seed(11)
     before = np.random.get_state()[1].copy()
-    runs = [explainers.explain(model, x, "kernel_shap", target=1, seed=seed, nsamples=200) for seed in (5, 5, 6)]
+    first = explainers.explain(model, x, "kernel_shap", target=1, seed=5, nsamples=200)
+    again = {"batches": first.provenance.batches, "nsamples": 200}
+    runs = [first, *(explainers.explain(model, x, "kernel_shap", target=1, seed=seed, **again) for seed in (5, 6))]
     assert (np.random.get_state()[1] == before).all()
     assert runs[0].values.tobytes() == runs[1].values.tobytes()
     assert (runs[0].values != runs[2].values).any()

@@ -231,6 +231,8 @@ def test_a_table_without_background_is_a_sentence() -> None:
 
 def test_the_same_seed_gives_the_same_bytes(picture) -> None:
     model = picture_model()
-    runs = [explainers.explain(model, picture, "lime", seed=seed, num_samples=60) for seed in (1, 1, 2)]
+    first = explainers.explain(model, picture, "lime", seed=1, num_samples=60)
+    again = {"batches": first.provenance.batches, "num_samples": 60}
+    runs = [first, *(explainers.explain(model, picture, "lime", seed=seed, **again) for seed in (1, 2))]
     assert runs[0].values.tobytes() == runs[1].values.tobytes()
     assert (runs[0].values != runs[2].values).any()
