@@ -38,7 +38,7 @@ OPTIONS: dict[str, object] = {
     "theme.light.secondaryBackgroundColor": "#f3f5f7",
     "theme.light.textColor": "#1b2430",
     "theme.light.borderColor": "#dbe1e8",
-    "theme.dark.primaryColor": "#3fb8b0",
+    "theme.dark.primaryColor": "#2a9a93",
     "theme.dark.backgroundColor": "#11161c",
     "theme.dark.secondaryBackgroundColor": "#1a212a",
     "theme.dark.textColor": "#e4e9ef",

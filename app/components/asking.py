@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -141,8 +141,9 @@ def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
         if len(kinds) > 1:
             st.session_state.setdefault(_players_key(card, method), _kind(card, method))
             st.selectbox("Credit goes to", kinds, key=_players_key(card, method))
-        st.session_state.setdefault(_seed_key(method), 0)
-        st.number_input("Seed", 0, 2**32 - 1, key=_seed_key(method), help="The same seed gives the same values.")
+        if any("samples" in one.name for one in fields(method.params)):  # the others do not throw dice
+            st.session_state.setdefault(_seed_key(method), 0)
+            st.number_input("Seed", 0, 2**32 - 1, key=_seed_key(method), help="The same seed gives the same values.")
 
 
 def _fits(method: Method, kind: str) -> bool:

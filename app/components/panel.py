@@ -14,11 +14,12 @@ from explainers import figures, words
 from explainers.figures import Picture, attention
 from explainers.types import Explanation
 
+WIDTHS = {1: 520, 2: 420, 3: 263}  # pixels of a panel's picture at 1,280, by how many stand side by side
 LOG = logging.getLogger(__name__)
 
 
-def draw(found: Explanation, key: str, scale: float | None = None, *, partial: bool = False) -> None:
-    """The whole panel; `key` is unique on the screen and stays the same between reruns, which keeps the zoom."""
+def draw(found: Explanation, key: str, scale: float | None = None, *, across: int = 1, partial: bool = False) -> None:
+    """The whole panel, one of `across` in its row; its `key` stays the same between reruns, which keeps the zoom."""
     header(found)
     try:
         pictures = figures.pictures(found, scale)
@@ -26,6 +27,9 @@ def draw(found: Explanation, key: str, scale: float | None = None, *, partial: b
         LOG.exception("no picture of %s", found.method)
         notice("This explanation could not be drawn; its values are in the report and in the .assay file.")
         pictures = ()
+    for one in pictures:
+        if one.kind == "plotly":
+            _fit(one.content, WIDTHS[across])
     if len(pictures) == 1:
         _picture(found, pictures[0], key)
     elif pictures:
@@ -48,6 +52,13 @@ def header(found: Explanation) -> None:
     if found.flavour:
         parts.append(escape(found.flavour))
     st.html(f'<div class="as-header">{" · ".join(parts)}</div>')
+
+
+def _fit(figure: Any, width: int) -> None:
+    """Give a photograph the height that its width asks for, so that nothing is left empty above it."""
+    shape = figure.layout.meta
+    if isinstance(shape, dict) and "aspect" in shape:
+        figure.update_layout(height=round(min(width, WIDTHS[1]) * shape["aspect"] + shape["around"]))
 
 
 def _picture(found: Explanation, picture: Picture, key: str) -> None:

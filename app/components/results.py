@@ -69,37 +69,40 @@ def draw(found: list[Job]) -> None:
     """Every job in a column of its own, at most three to a row; one fragment follows all that still run."""
     done = finished(found)
     scales = dict(zip(done, figures.scales(tuple(done.values())), strict=True))
-    waiting = {}
+    waiting, across = {}, min(len(found), ACROSS)
     for start in range(0, len(found), ACROSS):
         row = found[start : start + ACROSS]
-        widths = [1] * len(row) if len(found) > 1 else [3, 2]
-        for column, job in zip(st.columns(widths, gap="medium"), row, strict=False):
+        for column, job in zip(_columns(across), row, strict=False):
             with column, st.container(border=True, key=f"panel-{job.id}", gap="xsmall"):
                 title(method_title(job.request.method))
                 if job.status in ACTIVE:
-                    waiting[job.id] = _running(job)
+                    waiting[job.id] = _running(job, across)
                 else:
-                    _ended(job, done.get(job.id), scales.get(job.id))
+                    _ended(job, done.get(job.id), scales.get(job.id), across)
     if waiting:
         st.fragment(guarded(_follow), run_every=POLL)(waiting)
 
 
 def draw_records(explanations: tuple[Explanation, ...], key: str) -> None:
     """Explanations that were read from a file, drawn like the results of a run."""
-    scales = figures.scales(explanations)
+    scales, across = figures.scales(explanations), min(len(explanations), ACROSS)
     for start in range(0, len(explanations), ACROSS):
         row = explanations[start : start + ACROSS]
-        widths = [1] * len(row) if len(explanations) > 1 else [3, 2]
-        for place, (column, one) in enumerate(zip(st.columns(widths, gap="medium"), row, strict=False), start):
+        for place, (column, one) in enumerate(zip(_columns(across), row, strict=False), start):
             with column, st.container(border=True, gap="xsmall"):
                 title(one.title)
-                panel.draw(one, f"{key}/{place}", scales[place])
+                panel.draw(one, f"{key}/{place}", scales[place], across=across)
     export.buttons(explanations, key)
 
 
 def title(text: str) -> None:
     """The heading of a panel."""
     st.html(f'<h3 class="as-title">{escape(text)}</h3>')
+
+
+def _columns(across: int) -> list[Any]:
+    """Columns of equal width; a panel alone does not take the whole of a wide screen."""
+    return list(st.columns([3, 2] if across == 1 else across, gap="medium"))
 
 
 def method_title(method: str) -> str:
@@ -110,7 +113,7 @@ def method_title(method: str) -> str:
         return method
 
 
-def _running(job: Job) -> Waiting:
+def _running(job: Job, across: int) -> Waiting:
     """A panel whose job still runs: room for its progress, and what is known so far."""
     room = st.container()
     room.empty()  # a fragment may write only into a container that the whole screen has written into
@@ -118,7 +121,7 @@ def _running(job: Job) -> Waiting:
     if partial is None:
         st.html('<div class="as-waiting" aria-hidden="true"></div>')
     else:
-        panel.draw(partial, job.id, partial=True)
+        panel.draw(partial, job.id, across=across, partial=True)
     return Waiting(room, partial, time.monotonic())
 
 
@@ -144,15 +147,15 @@ def _words(job: Job) -> str:
     return f"{job.done:,} of {job.total:,} evaluations"
 
 
-def _ended(job: Job, found: Explanation | None, scale: float | None) -> None:
+def _ended(job: Job, found: Explanation | None, scale: float | None, across: int) -> None:
     if found is not None:
-        panel.draw(found, job.id, scale)
+        panel.draw(found, job.id, scale, across=across)
         return
     if job.status == "cancelled":
         notice("Stopped before it was finished.", "info")
         partial = shared().runtime.partial(job.id)
         if partial is not None:
-            panel.draw(partial, job.id, partial=True)
+            panel.draw(partial, job.id, across=across, partial=True)
     else:
         notice(job.message or "It failed without saying why; run it again.")
     st.button("Run again", key=f"again/{job.id}", icon=":material/refresh:", on_click=_resubmit, args=(job,))

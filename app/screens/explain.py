@@ -35,27 +35,35 @@ def render() -> None:
     ahead = asking.preview(card)
     asked = shared().look(card.id, chosen.input, ahead.kind if ahead else None, **(ahead.options if ahead else {}))
     look, problem = _answer(asked)
-    _headline(card, chosen, look, done, problem)
+
+    # Every part has a place of its own from the start, so that nothing of the screen before is left beside it.
+    head, saw, ask, found = (st.container(key=f"explain-{part}") for part in ("head", "saw", "ask", "found"))
+    with head:
+        _headline(card, chosen, look, done, problem)
     if problem is not None:
-        notice(problem)
-        st.button("Try again", icon=":material/refresh:", on_click=shared().forget_failures)
+        with saw:
+            notice(problem)
+            st.button("Try again", key="retry", icon=":material/refresh:", on_click=shared().forget_failures)
         return
-    left, middle, right = st.columns([4, 4, 3], gap="medium")
-    with left:
-        if look is None:
-            st.skeleton(height=220)
-        else:
-            seen.draw(look.sample, look.players)
-    with middle:
-        if look is None:
-            st.fragment(guarded(_wait), run_every=POLL)(asked)
-        else:
-            prediction.bars(look.prediction)
-    with right:
-        asking.target(card, chosen, look)
-    asking.methods(card, chosen, look, jobs)
-    results.draw(jobs)
-    export.buttons(done, "explain")
+    with saw:
+        left, middle, right = st.columns([4, 4, 3], gap="medium")
+        with left:
+            if look is None:
+                st.skeleton(height=220)
+            else:
+                seen.draw(look.sample, look.players)
+        with middle:
+            if look is None:
+                st.fragment(guarded(_wait), run_every=POLL)(asked)
+            else:
+                prediction.bars(look.prediction)
+        with right:
+            asking.target(card, chosen, look)
+    with ask:
+        asking.methods(card, chosen, look, jobs)
+    with found:
+        results.draw(jobs)
+        export.buttons(done, "explain")
 
 
 def _answer(asked: Future[Look]) -> tuple[Look | None, str | None]:

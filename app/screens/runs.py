@@ -20,6 +20,7 @@ from model_zoo.types import UserError
 
 PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=3)
 SHOWN = 10  # runs to a page
+_OPEN = "runs-open"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class Run:
 
 def render() -> None:
     """The list, or the one that is open."""
-    if "open" in st.query_params:
-        _opened(st.query_params["open"])
-    elif "record" in st.query_params:
-        _record(st.query_params["record"])
-    else:
-        _list()
+    match _showing():
+        case ("open", group):
+            _opened(group)
+        case ("record", digest):
+            _record(digest)
+        case _:
+            _list()
 
 
 def runs(jobs: tuple[Job, ...]) -> list[Run]:
@@ -81,7 +83,7 @@ def _line(run: Run) -> None:
             f'<div class="as-run"><b>{escape(methods)}</b><br><span class="as-quiet">{escape(when(job.created))} · '
             f"{escape(model)} on {escape(_input(job))} · {escape(run.status)}</span></div>"
         )
-        st.button("Open", key=f"open/{run.group}", on_click=_go, args=("open", run.group))
+        st.button("Open", key=f"open/{run.group}", on_click=_go, args=(("open", run.group),))
         st.button(
             "", key=f"delete/{run.group}", icon=":material/delete:", help="Delete", type="tertiary",
             on_click=_delete, args=(run,),
@@ -103,8 +105,21 @@ def _input(job: Job) -> str:
         return "an input that is gone"
 
 
-def _go(name: str, value: str) -> None:
-    st.query_params.from_dict({name: value})
+def _showing() -> tuple[str, str] | None:
+    """What is open: as the session has it, since an address may lose its end while pages change; else the address."""
+    if _OPEN not in st.session_state:
+        kinds = [kind for kind in ("open", "record") if kind in st.query_params]
+        st.session_state[_OPEN] = (kinds[0], st.query_params[kinds[0]]) if kinds else None
+    found = st.session_state[_OPEN]
+    wanted = {found[0]: found[1]} if found else {}
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+    return found
+
+
+def _go(found: tuple[str, str] | None) -> None:
+    """Open this, or the list."""
+    st.session_state[_OPEN] = found
 
 
 @answering
@@ -116,7 +131,7 @@ def _delete(run: Run) -> None:
 
 
 def _back() -> None:
-    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=st.query_params.clear)
+    st.button("All runs", icon=":material/arrow_back:", type="tertiary", on_click=_go, args=(None,))
 
 
 def _opened(group: str) -> None:
@@ -139,7 +154,6 @@ def _opened(group: str) -> None:
 def _revisit(jobs: list[Job]) -> None:
     job = jobs[0]
     state.choose(Selection(job.request.model, job.request.input, _input(job), tuple(one.id for one in jobs)))
-    st.session_state["revisit-now"] = True
 
 
 def _receive(data: bytes, name: str) -> None:
@@ -151,7 +165,7 @@ def _receive(data: bytes, name: str) -> None:
     digest = shared().runtime.put(data, name)
     if st.session_state.get("received") != digest:
         st.session_state["received"] = digest
-        _go("record", digest)
+        _go(("record", digest))
         st.rerun()
 
 

@@ -1,0 +1,264 @@
+"""The main job in a real Chromium, with real models: choose, run, watch, take away, reopen; and what goes wrong.
+
+One server serves all tests. Whatever a page asks for must be on 127.0.0.1, and its console must stay silent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explainers import open_record
+
+pytestmark = pytest.mark.browser
+
+PATIENCE = 90_000  # milliseconds; a loaded machine is slow
+CLOSED = ("_stcore/health", "_stcore/host-config")  # Streamlit probes these under a screen's path before the root
+
+
+def _browser() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        reason = "no Chromium or Chrome is installed, and these tests drive one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """The address of a running dashboard and the id of its process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    workspace = tmp_path_factory.mktemp("workspace")
+    log = (workspace / "server.log").open("wb")
+    command = [sys.executable, "-m", "app.cli", "serve", "--no-browser", "--port", str(port)]
+    command += ["--workspace", str(workspace), "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}", process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    program = _browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(server: tuple[str, int], chromium: Any) -> Iterator[Any]:
+    """A fresh visitor at 1280 × 800; fails on any request to elsewhere and on any error in the console."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    found, outside, errors = context.new_page(), [], []
+    found.set_default_timeout(PATIENCE)
+    local = (server[0], server[0].replace("http", "ws"), "data:", "blob:")
+    found.on("request", lambda one: None if one.url.startswith(local) else outside.append(one.url))
+    found.on("websocket", lambda one: None if one.url.startswith(local) else outside.append(one.url))
+    found.on("console", lambda one: _hear(one, errors))
+    found.on("pageerror", lambda one: errors.append(str(one)))
+    found.goto(server[0])
+    yield found
+    context.close()
+    assert not outside, f"the page asked for {outside}"
+    assert not errors, f"the console says {errors}"
+
+
+def _hear(message: Any, errors: list[str]) -> None:
+    if message.type == "error" and not any(one in message.location.get("url", "") for one in CLOSED):
+        errors.append(message.text)
+
+
+def choose(page: Any, kind: str, model: str) -> None:
+    """A model, and its prediction on the screen."""
+    page.get_by_role("radio", name=kind, exact=True).click()
+    page.locator("label", has_text=model).click()
+    page.locator(".as-bars").wait_for()
+    page.locator(".as-headline + .as-quiet", has_text=model).wait_for()
+
+
+def still(page: Any) -> None:
+    """The script has run to its end, so that what is clicked is not redrawn under the pointer."""
+    page.locator('.stApp[data-test-script-state="notRunning"]').wait_for()
+
+
+def go(page: Any, screen: str) -> None:
+    """Another screen, by the menu."""
+    page.get_by_role("link", name=screen).click()
+    page.locator(".as-headline", has_text=screen).wait_for()
+    still(page)
+
+
+def ask(page: Any, *methods: str) -> None:
+    """Tick exactly these methods and press Explain."""
+    pills = page.get_by_role("toolbar", name="Methods").get_by_role("button")
+    exact = [pills.filter(has_text=re.compile(f"^{re.escape(one)}$")) for one in methods]
+    for wanted in exact:
+        wanted.wait_for()
+    still(page)  # the row of the model before may have been there
+    for name in pills.all_inner_texts():
+        pill = pills.filter(has_text=re.compile(f"^{re.escape(name.strip())}$"))
+        if (pill.get_attribute("aria-pressed") == "true") != (name.strip() in methods):
+            pill.click()
+            page.wait_for_timeout(200)
+            still(page)
+    page.locator(".st-key-run button").click()
+
+
+def finished(page: Any, count: int) -> None:
+    """So many panels with their evidence, and nothing that runs."""
+    page.locator(".as-details").nth(count - 1).wait_for()
+    page.locator(".st-key-run button").wait_for()
+
+
+def save(page: Any, label: str, folder: Path) -> Path:
+    """Press a download button and keep the file."""
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=label).click()
+    path = folder / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "methods", "picture"),
+    [
+        ("Image", "EfficientNet-Lite0", ("Grad-CAM", "Saliency"), ".js-plotly-plot"),
+        ("Text", "MiniLM sentiment", ("Attention", "Integrated gradients"), ".assay-text"),
+        ("Table", "Income trees", ("Tree SHAP",), ".js-plotly-plot"),
+    ],
+    ids=["image", "text", "table"],
+)
+def test_from_choosing_to_the_reopened_record(
+    page: Any, tmp_path: Path, kind: str, model: str, methods: tuple[str, ...], picture: str
+) -> None:
+    choose(page, kind, model)
+    ask(page, *methods)
+    finished(page, len(methods))
+    page.locator(picture).first.wait_for()
+    assert re.search(r"\d %.*mainly because of|\d %", page.locator(".as-headline").inner_text())
+    marks = page.locator(".as-mark")
+    assert marks.count() >= len(methods)
+    marks.first.locator("summary").click()
+    assert marks.first.locator("p").is_visible()
+
+    report = save(page, "Report (HTML)", tmp_path)
+    text = report.read_text(encoding="utf-8")
+    assert model in text
+    assert all(one in text for one in methods)
+    record = save(page, "Record (.assay)", tmp_path)
+    assert {one.title for one in open_record(record).explanations} == set(methods)
+
+    go(page, "Runs")
+    page.get_by_role("button", name="Open", exact=True).first.click()
+    page.locator(".as-details").nth(len(methods) - 1).wait_for()
+    page.locator(picture).first.wait_for()
+    page.get_by_role("button", name="All runs").click()
+    page.locator("input[type=file]").set_input_files(record)
+    page.locator(".as-headline + .as-quiet", has_text=record.name).wait_for()
+    page.locator(picture).first.wait_for()
+
+
+def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path) -> None:
+    fake = tmp_path / "<b>notes.png"
+    fake.write_text("this is no picture")
+    page.locator(".as-bars").wait_for()
+    page.locator("input[type=file]").set_input_files(fake)
+    sentence = page.locator(".as-error")
+    sentence.wait_for()
+    assert len(sentence.inner_text()) > 20
+    assert "Traceback" not in page.content()
+    page.get_by_role("button", name="Chelsea the cat").click()
+    page.locator(".as-headline + .as-quiet", has_text="cat").wait_for()
+    page.locator(".as-bars").wait_for()
+
+    page.get_by_role("radio", name="Table", exact=True).click()
+    page.locator(".as-row").first.wait_for()
+    table = tmp_path / "rows.csv"
+    table.write_text("Colour,Size\nred,3\n")
+    page.locator("input[type=file]").set_input_files(table)
+    page.get_by_role("button", name="Use this row").or_(page.locator(".as-error")).first.wait_for()
+    if page.locator(".as-error").count() == 0:
+        page.get_by_role("button", name="Use this row").click()
+        page.locator(".as-error").wait_for()
+
+    go(page, "Runs")
+    wrong = tmp_path / "wrong.assay"
+    wrong.write_bytes(b"PK not a record")
+    page.locator("input[type=file]").set_input_files(wrong)
+    page.locator(".as-error").wait_for()
+
+
+def long_job(page: Any) -> None:
+    """LIME on a photograph: tens of seconds on two cores."""
+    choose(page, "Image", "EfficientNet-Lite0")
+    ask(page, "LIME")
+    page.get_by_text(re.compile(r"\d of [\d,]+ evaluations")).first.wait_for()
+
+
+def test_a_refresh_finds_the_job_and_cancel_stops_it(page: Any) -> None:
+    long_job(page)
+    assert "runs=" in page.url
+    page.reload()
+    page.get_by_text(re.compile(r"\d of [\d,]+ evaluations")).first.wait_for()
+    page.locator(".st-key-cancel button").click()
+    page.get_by_text("Stopped before it was finished.").wait_for()
+    page.locator(".st-key-run button").wait_for()
+
+
+def test_a_killed_worker_is_a_sentence_and_the_next_run_works(page: Any, server: tuple[str, int]) -> None:
+    long_job(page)
+    os.kill(_worker(server[1]), signal.SIGKILL)
+    page.locator(".as-error").wait_for()
+    assert "worker" in page.locator(".as-error").inner_text().lower()
+    ask(page, "Grad-CAM")
+    finished(page, 1)
+
+
+def _worker(server: int) -> int:
+    """The process that computes jobs."""
+    listed = subprocess.run(["ps", "-axwwo", "pid,ppid,command"], capture_output=True, text=True, check=True).stdout
+    for line in listed.splitlines()[1:]:
+        pid, parent, command = line.split(None, 2)
+        if int(parent) == server and "explainers.runtime.worker" in command and " run " in command:
+            return int(pid)
+    raise AssertionError("no worker runs")
+
+
+def test_nothing_of_streamlit_is_in_the_way(page: Any) -> None:
+    page.locator(".as-bars").wait_for()
+    assert page.get_by_role("button", name="Deploy").count() == 0
+    assert page.locator("footer").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

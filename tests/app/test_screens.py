@@ -1,0 +1,170 @@
+"""Screens under AppTest, with a runtime that computes nothing: what is chosen, what is asked, what is said."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import config
+from app.components import seen
+from app.components.markup import escape, plain
+from app.screens import screens
+from explainers import registry
+from model_zoo import catalogue
+
+MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
+
+
+def open_screen(screen: str = "explain", **query: str) -> AppTest:
+    def script(screen: str) -> None:
+        import importlib
+
+        from app.components.guard import guarded, say
+
+        say()
+        guarded(importlib.import_module(f"app.screens.{screen}").render)()
+
+    at = AppTest.from_function(script, kwargs={"screen": screen}, default_timeout=30)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def html(at: AppTest) -> str:
+    return " ".join(str(one.proto.body) for one in at.get("html"))
+
+
+def test_screens_are_found_in_order_and_documented() -> None:
+    found = screens()
+    assert [one.page.title for one in found] == ["Explain", "Models", "Runs"]
+    assert len({one.page.url_path for one in found}) == len(found)
+
+
+def test_first_visit_shows_a_prediction(runtime) -> None:
+    at = open_screen()
+    assert "75 %" in html(at)
+    assert at.button(key="run").disabled is False
+    assert at.query_params["model"]
+    assert at.query_params["input"]
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_choose_run_and_see_results(runtime, modality: str) -> None:
+    model = MODALITIES[modality]
+    data, name = catalogue.read_example(catalogue.examples(model)[0].id)
+    at = open_screen(model=model, input=runtime.put(data, name))
+    at.button(key="run").click().run()
+    assert runtime.known, "nothing was submitted"
+    assert {job.request.model for job in runtime.known.values()} == {model}
+    assert len({job.request.group for job in runtime.known.values()}) == 1
+    assert at.button(key="cancel")
+    runtime.change(status="done", done=10, total=10)
+    at.run()
+    assert not at.exception
+    said = html(at)
+    assert "mainly because" in said or "75 %" in said
+    assert "It misses &lt;half&gt; of it." in said
+    assert [one.label for one in at.get("download_button")] == ["Report (HTML)", "Report (PDF)", "Record (.assay)"]
+
+
+def test_runs_survive_a_refresh(runtime) -> None:
+    at = open_screen()
+    at.button(key="run").click().run()
+    again = open_screen(**{key: "".join(value) for key, value in at.query_params.items()})
+    assert again.button(key="cancel")
+
+
+def test_a_stopped_and_a_failed_job_are_sentences(runtime) -> None:
+    at = open_screen()
+    at.button(key="run").click().run()
+    at.button(key="cancel").click().run()
+    assert "Stopped before it was finished." in html(at)
+    runtime.change(status="failed", message="The worker died <here>.")
+    at.run()
+    assert "The worker died &lt;here&gt;." in html(at)
+
+
+def test_bad_input_is_one_sentence_and_the_sidebar_stays(runtime) -> None:
+    runtime.refuse = "cat.png is not a picture; give a PNG or a JPEG."
+    at = open_screen()
+    assert "cat.png is not a picture" in html(at)
+    runtime.refuse = ""
+    next(one for one in at.button if one.label == "Try again").click().run()
+    assert "75 %" in html(at)
+
+
+def test_an_unknown_failure_is_a_sentence_too(runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(runtime), "cards", lambda self: 1 / 0)
+    assert "Something went wrong" in html(open_screen())
+
+
+def test_an_address_from_elsewhere_falls_back_to_an_example(runtime) -> None:
+    at = open_screen(model="no_such_model", input="sha256:0", runs="nobody")
+    assert "75 %" in html(at)
+
+
+@pytest.mark.parametrize("card", catalogue.cards(), ids=lambda card: card.id)
+def test_every_model_has_its_card_with_reasons(runtime, card) -> None:
+    said = html(open_screen("models"))
+    assert escape(card.title) in said
+    for method in registry.methods():
+        reason = method.why_not(card)
+        assert escape(method.title if reason is None else reason) in said
+
+
+def test_runs_lists_reopens_and_deletes(runtime) -> None:
+    assert "Nothing was run" in html(open_screen("runs"))
+    at = open_screen()
+    at.button(key="run").click().run()
+    runtime.change(status="done", done=1, total=1)
+    group = next(iter(runtime.known.values())).request.group
+    owner = next(iter(runtime.known.values())).owner
+
+    listed = open_screen("runs")
+    listed.session_state["owner"] = owner
+    listed.run()
+    assert "02 Jan 2026" in html(listed)
+    listed.button(key=f"open/{group}").click().run()
+    assert "made up" in html(listed)
+    next(one for one in listed.button if one.label == "All runs").click().run()
+    listed.button(key=f"delete/{group}").click().run()
+    assert not runtime.known
+
+
+def test_text_shows_what_was_not_read(runtime) -> None:
+    sample = runtime.look(MODALITIES["text"], "").sample
+    said = seen.picture(sample)
+    assert '<span class="as-unread" title="not read by the model"> &lt;b&gt;film&lt;/b&gt;</span>' in said
+
+
+def test_words_of_others_are_shown_and_not_obeyed() -> None:
+    assert escape('<img src=x onerror="1">') == "&lt;img src=x onerror=&quot;1&quot;&gt;"
+    assert plain("![x](http://e/x.png) **b** :red[r] $x$").count("\\") >= 12
+    assert "[" not in plain("[a](b)").replace("\\[", "")
+
+
+def test_server_is_told_to_stay_here_and_silent() -> None:
+    flags = config.flags(server_port=1234)
+    for wanted in (
+        "--server.address=127.0.0.1",
+        "--browser.gatherUsageStats=false",
+        "--client.toolbarMode=minimal",
+        "--server.port=1234",
+    ):
+        assert wanted in flags
+
+
+def test_no_heavy_library_in_the_process_of_the_app() -> None:
+    code = (
+        "import sys; from app.screens import screens; screens(); from explainers import registry, figures;"
+        "registry.methods(); registry.checks(); from model_zoo import catalogue; catalogue.cards();"
+        "from app.reports import report;"
+        "print([one for one in ('torch', 'captum', 'shap', 'lime') if one in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
