@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from app.components.markup import escape
@@ -41,5 +43,10 @@ def mark(check: Check) -> str:
     return (
         f'<details class="as-mark as-{check.verdict.value}"{opened}><summary>'
         f'<span class="as-sign" aria-hidden="true">{SIGNS[check.verdict]}</span>{escape(check.label)}: '
-        f"{WORDS[check.verdict]}</summary><p>{escape(check.sentence)}</p></details>"
+        f"{WORDS[check.verdict]}</summary><p>{stressed(check.sentence)}</p></details>"
     )
+
+
+def stressed(sentence: str) -> str:
+    """A sentence as escaped HTML; its **stern words** are bold."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(sentence))

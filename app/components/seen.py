@@ -113,7 +113,7 @@ def _text(view: TextView, players: Players | None) -> str:
 
 def _table(view: TableView) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{escape(cell.name)}</th><td>{escape(cell.shown)}</td><td>{_mark(cell.note)}</td></tr>'
+        f'<tr><th scope="row">{escape(cell.name)}</th><td>{escape(cell.shown)} {_mark(cell.note)}</td></tr>'
         for cell in view.cells
     )
     return f'<table class="as-row"><tbody>{rows}</tbody></table>'
