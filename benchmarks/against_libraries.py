@@ -15,6 +15,7 @@ from collections.abc import Callable
 import captum.attr
 import numpy as np
 import torch
+from lime.lime_image import LimeImageExplainer
 
 import explainers
 import model_zoo
@@ -22,6 +23,7 @@ from benchmarks.measure import commit, floor, machine, pair
 from explainers.methods import occlusion
 from model_zoo.model import Model
 
+LIME = 300  # samples
 Work = Callable[[], np.ndarray]
 
 
@@ -64,6 +66,28 @@ def rows(model: Model, sample: model_zoo.Sample, target: int) -> list[tuple[str,
 
         return work
 
+    players = model.input.players(sample, "segments")
+
+    def lined() -> np.ndarray:
+        def ask(pictures: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                scores = network(model.tensor(np.moveaxis(pictures, -1, 1).astype(np.float32)))
+            return scores[:, [target]].cpu().numpy()
+
+        picture = np.ascontiguousarray(np.moveaxis(sample.x, 0, -1)).astype(np.float64)
+        found = LimeImageExplainer(random_state=0).explain_instance(
+            picture,
+            ask,
+            labels=(0,),
+            top_labels=None,
+            num_features=players.count,
+            num_samples=LIME,
+            segmentation_fn=lambda image: players.owner,
+        )
+        values = np.zeros(players.count)
+        values[[player for player, _ in found.local_exp[0]]] = [value for _, value in found.local_exp[0]]
+        return values[players.owner]
+
     ig = ours("integrated_gradients", steps=50, rule="gausslegendre", baseline=0.0)
     hidden = ours("occlusion", baseline=0.0)
     return [
@@ -72,6 +96,7 @@ def rows(model: Model, sample: model_zoo.Sample, target: int) -> list[tuple[str,
         ("SmoothGrad, 50 copies", 0, 50, smoothed, ours("smoothgrad")),
         (f"occlusion, {len(places)} places, captum one at a time", len(places) + 1, 0, covered(1), hidden),
         (f"occlusion, {len(places)} places, captum at batch 16", len(places) + 1, 0, covered(16), hidden),
+        (f"LIME, {LIME} samples, {players.count} segments", LIME, 0, lined, ours("lime", num_samples=LIME)),
     ]
 
 
@@ -83,6 +108,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
 
+    torch.backends.cudnn.allow_tf32 = False  # as Assay computes; else the two would differ by the rounding of TF32
     model = model_zoo.load(asked.model, asked.device)
     raw, name = model_zoo.read_example(model.card.examples[0])
     sample = model.sample(raw, name)

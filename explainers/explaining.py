@@ -6,10 +6,12 @@ it found before the checks of evidence.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import importlib.metadata
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +84,7 @@ def explain(
     run.seed = int(seed)
     sample = model.sample(sample)
     began = time.perf_counter()
-    with model.frozen():
+    with model.frozen(), exact_arithmetic():
         run.evaluator = Evaluator(model, run, batches, sample.x.size)
         prediction = model.predict(sample)
         aim = targets.resolve(model.card, prediction, target, output)
@@ -151,6 +153,17 @@ def assemble(
             when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         ),
     )
+
+
+@contextlib.contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Full float32 inside: by default a GPU rounds a convolution's factors to 10 bits (TF32), which moves values."""
+    convolution, product = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolution, product
 
 
 def evidence(found: Found) -> tuple[Check, ...]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 LARGEST = 4096
 GAIN = 0.97  # a larger batch must cost at most this much a sample to be kept
+FIRST = {False: 1, True: 16}  # batch to begin with, on a GPU: below it, starting a kernel costs more than the work
 TIMINGS = 2  # of each size, the better of which counts: a busy machine slows one batch and not the next
 
 _learned: WeakKeyDictionary[Model, dict[tuple[str, int], _Size]] = WeakKeyDictionary()  # what pays, from run to run
@@ -111,7 +112,11 @@ class Evaluator:
         inputs: (n, *x.shape) or (1, *x.shape), the token ids behind the points; ignored for continuous inputs.
         """
         kept: list[torch.Tensor] = []
-        values = self._backward(len(points), lambda part: points[part], inputs, target, kept.append)
+
+        def keep(gradient: torch.Tensor) -> None:
+            kept.append(gradient.double().cpu())
+
+        values = self._backward(len(points), lambda part: points[part], inputs, target, keep)
         return torch.cat(kept), values
 
     def gradient_sum(
@@ -132,7 +137,7 @@ class Evaluator:
         def add(gradient: torch.Tensor) -> None:
             stop = seen[0] + len(gradient)
             part = weights[:, seen[0] : stop].to(gradient.device, torch.float64)
-            total = torch.tensordot(part.to(gradient.dtype), gradient, dims=1).double().cpu()
+            total = torch.tensordot(part, gradient.double(), dims=1).cpu()
             totals[:] = [total if not totals else totals[0] + total]
             seen[0] = stop
 
@@ -156,7 +161,7 @@ class Evaluator:
                 number = self._number(entry, ids, target)
                 (gradient,) = torch.autograd.grad(number.sum(), entry)
             values.append(number.detach().double().cpu())
-            take(gradient if self.model.device.type != "cpu" else gradient.double())
+            take(gradient)
 
         for size in self._batched("backward", count, work):
             self.forward += size
@@ -202,7 +207,8 @@ class Evaluator:
 
     def _batched(self, kind: str, count: int, work: Callable[[slice], None]) -> Iterator[int]:
         """Do `count` evaluations in batches; yields each batch's size once it is done."""
-        size = self._sizes.setdefault((kind, self._elements), _Size(start=2 if kind == "forward" else 1))
+        first = FIRST[self.model.device.type == "cuda"] * (2 if kind == "forward" else 1)
+        size = self._sizes.setdefault((kind, self._elements), _Size(first))
         start = 0
         while start < count:
             self.run.check()
