@@ -38,7 +38,7 @@ def _browser() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """The address of a running dashboard and the id of its process."""
     with socket.socket() as probe:
@@ -67,7 +67,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
         log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: another module starts a browser of its own
 def chromium() -> Iterator[Any]:
     program = _browser()
     from playwright.sync_api import sync_playwright
@@ -103,7 +103,10 @@ def _hear(message: Any, errors: list[str]) -> None:
 
 def choose(page: Any, kind: str, model: str) -> None:
     """A model, and its prediction on the screen."""
+    still(page)
     page.get_by_role("radio", name=kind, exact=True).click()
+    page.locator("label", has_text=model).wait_for()
+    still(page)
     page.locator("label", has_text=model).click()
     page.locator(".as-bars").wait_for()
     page.locator(".as-headline + .as-quiet", has_text=model).wait_for()
@@ -185,7 +188,10 @@ def test_from_choosing_to_the_reopened_record(
     page.get_by_role("button", name="Open", exact=True).first.click()
     page.locator(".as-details").nth(len(methods) - 1).wait_for()
     page.locator(picture).first.wait_for()
+    still(page)
     page.get_by_role("button", name="All runs").click()
+    page.locator(".as-headline", has_text="Runs").wait_for()
+    still(page)
     page.locator("input[type=file]").set_input_files(record)
     page.locator(".as-headline + .as-quiet", has_text=record.name).wait_for()
     page.locator(picture).first.wait_for()
@@ -195,17 +201,21 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     fake = tmp_path / "<b>notes.png"
     fake.write_text("this is no picture")
     page.locator(".as-bars").wait_for()
+    still(page)
     page.locator("input[type=file]").set_input_files(fake)
     sentence = page.locator(".as-error")
     sentence.wait_for()
     assert len(sentence.inner_text()) > 20
     assert "Traceback" not in page.content()
+    still(page)
     page.get_by_role("button", name="Chelsea the cat").click()
     page.locator(".as-headline + .as-quiet", has_text="cat").wait_for()
     page.locator(".as-bars").wait_for()
+    still(page)
 
     page.get_by_role("radio", name="Table", exact=True).click()
     page.locator(".as-row").first.wait_for()
+    still(page)
     table = tmp_path / "rows.csv"
     table.write_text("Colour,Size\nred,3\n")
     page.locator("input[type=file]").set_input_files(table)
