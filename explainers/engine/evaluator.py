@@ -1,11 +1,13 @@
 """The one place where a model is called: batched on its device, sized to what pays and to its memory.
 
-The batch doubles on the real work while a sample gets cheaper by at least 3 %, and halves when memory runs out.
+The batch doubles on the real work while a sample gets cheaper by at least 3 %, and halves when memory runs out. On a
+CPU memory seldom runs out in time to be caught, so a batch that would hold more than ROOM is not tried.
 `schedule` fixes the sizes instead, so that a replay adds in the same order and returns the same bytes.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +28,7 @@ Found = TypeVar("Found")
 LARGEST = 4096
 GAIN = 0.97  # a larger batch must cost at most this much a sample to be kept
 FIRST = {False: 1, True: 16}  # batch to begin with, on a GPU: below it, starting a kernel costs more than the work
+ROOM = 2 * 2**30  # bytes
 TIMINGS = 2  # of each size, the better of which counts: a busy machine slows one batch and not the next
 
 _learned: WeakKeyDictionary[Model, dict[tuple[str, int], _Size]] = WeakKeyDictionary()  # what pays, from run to run
@@ -214,7 +217,7 @@ class Evaluator:
             self.run.check()
             wanted = self._schedule.pop(0) if self._schedule else size.next
             stop = min(count, start + wanted)
-            began = time.perf_counter()
+            began, held = time.perf_counter(), _peak()
             try:
                 work(slice(start, stop))
                 if self.model.device.type == "cuda":
@@ -230,11 +233,21 @@ class Evaluator:
                 if self.model.device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
-            size.learn(stop - start, time.perf_counter() - began)
+            seconds, taken = time.perf_counter() - began, _peak() - held
+            size.learn(stop - start, seconds, taken if self.model.device.type == "cpu" else 0)
             self.batches.append(stop - start)
             self.run.advance(stop - start)
             yield stop - start
             start = stop
+
+
+def _peak() -> int:
+    """The most memory that this process ever held, in bytes; 0 where the system does not say."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class _Size:
@@ -245,11 +258,15 @@ class _Size:
         self._cap = LARGEST
         self._best = start
         self._cost = float("inf")
+        self._held = 0  # bytes by which batches raised the most that this process ever held
         self._times: list[float] = []  # seconds a sample, of batches of this size
         self._cold = True
         self._settled = False
 
-    def learn(self, size: int, seconds: float) -> None:
+    def learn(self, size: int, seconds: float, taken: int) -> None:
+        self._held += taken
+        if 2 * self._held > ROOM:
+            self._cap = max(size, 1)
         if self._settled or size != self.next:
             return
         if self._cold:  # the first batch of all pays for lazy initialisation
