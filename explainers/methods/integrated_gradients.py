@@ -36,7 +36,9 @@ class Params:
     """How finely the path is followed."""
 
     steps: int = knob(64, low=8, high=1024, help="Intervals on the path to begin with; cost grows with them.")
-    most: int = knob(512, low=8, high=4096, label="At most", help="Keep doubling up to this many while the values still move.")
+    most: int = knob(
+        512, low=8, high=4096, label="At most", help="Keep doubling up to this many while the values still move."
+    )
     tolerance: float = knob(
         0.01, low=0.0, high=0.5, help="Settled once doubling moves the values by less than this share.", advanced=True
     )
