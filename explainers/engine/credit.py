@@ -31,8 +31,3 @@ def credit(elements: np.ndarray | torch.Tensor, players: Players, x_axes: int, *
     rows = flat[..., owned].reshape(-1, int(owned.sum()))
     totals = [np.bincount(owner[owned], row, minlength=players.count) for row in rows]
     return np.reshape(totals, (*values.shape[:lead], players.count))
-
-
-def paint(values: np.ndarray, players: Players) -> np.ndarray:
-    """Each position's player's value, 0 where nobody owns it: (players,) -> the shape of `owner`."""
-    return np.append(values, 0.0)[players.owner]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 LARGEST = 4096
 GAIN = 0.97  # a larger batch must cost at most this much a sample to be kept
-FIRST = {False: 1, True: 16}  # batch to begin with, on a GPU: below it, starting a kernel costs more than the work
+FIRST = {False: 1, True: 64}  # batch to begin with, on a GPU: below it, starting a kernel costs more than the work
 ROOM = 2 * 2**30  # bytes
 TIMINGS = 2  # of each size, the better of which counts: a busy machine slows one batch and not the next
 

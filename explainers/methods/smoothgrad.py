@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explainers.engine.credit import credit
+from explainers.engine.libraries import largest_error
 from explainers.types import Attribution, Method, Settled, knob
 from model_zoo.types import Capability, Players, Reference, Sample, Target
 
 if TYPE_CHECKING:
-    import torch
-
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
-SHOWN_EVERY = 10  # draws between partial results
+KEPT = 2**23  # numbers of gradients kept at a time; partial results are shown as often
 
 
 @dataclass(frozen=True)
@@ -53,22 +52,30 @@ def explain(
     points = torch.normal(centre, spread, generator=source)  # one draw for all: the stream that captum takes
     unit = f"{target.unit} per unit of {'embedding' if embedded else 'input'}"
 
-    def attribution(gradients: list[torch.Tensor]) -> Attribution:
-        drawn = torch.cat(gradients)
+    mean = torch.zeros(entry.shape[1:], dtype=torch.float64)  # gradient over the draws so far
+    total, squares = np.zeros(players.count), np.zeros(players.count)
+    at_once = max(1, min(params.samples, KEPT // entry[0].numel()))
+    for start in range(0, params.samples, at_once):
+        gradients = run.evaluator.gradients(points[start : start + at_once], inputs, target)[0]
+        done = start + len(gradients)
         if embedded:
-            values = credit(np.linalg.norm(drawn.mean(0), axis=-1), players, sample.x.ndim)
-            return Attribution(values, unit=unit)
-        each = credit(drawn, players, sample.x.ndim)
-        values, error = each.mean(0), each.std(0, ddof=1) / np.sqrt(len(each))
-        noisy = float(error.max() / (np.ptp(values) or 1.0))
-        return Attribution(values, std_error=error, settled=Settled("standard_error", noisy), unit=unit)
+            mean += (gradients.sum(0) - len(gradients) * mean) / done
+            lengths = np.linalg.norm(mean, axis=-1)
+            found = Attribution(credit(lengths, players, sample.x.ndim), unit=unit)
+        else:
+            each = credit(gradients, players, sample.x.ndim)  # (draws, players)
+            total, squares = total + each.sum(0), squares + (each**2).sum(0)
+            found = _attribution(total, squares, done, unit)
+        if done < params.samples:
+            run.publish(found)
+    return found
 
-    found: list[torch.Tensor] = []
-    for start in range(0, params.samples, SHOWN_EVERY):
-        found.append(run.evaluator.gradients(points[start : start + SHOWN_EVERY], inputs, target)[0])
-        if run.wants_partial and start:
-            run.publish(attribution(found))
-    return attribution(found)
+
+def _attribution(total: np.ndarray, squares: np.ndarray, done: int, unit: str) -> Attribution:
+    values = total / done
+    error = np.sqrt(np.maximum(squares / done - values**2, 0) / max(done - 1, 1))
+    settled = Settled("standard_error", largest_error(error, values))
+    return Attribution(values, std_error=error, settled=settled, unit=unit)
 
 
 METHOD = Method(
