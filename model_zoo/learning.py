@@ -152,7 +152,7 @@ def _fitting(title: str, what: str, count: int, names: tuple[str, ...]) -> tuple
 
 def _are_chances(scores: torch.Tensor) -> bool:
     inside = bool(((scores >= 0) & (scores <= 1)).all())
-    return inside and bool(((scores.double().sum(1) - 1).abs() < 1e-4).all())
+    return inside and bool(((scores.cpu().double().sum(1) - 1).abs() < 1e-4).all())
 
 
 def _cannot(model: Model, rows: np.ndarray, error: Exception | None) -> CannotRun:

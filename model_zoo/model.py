@@ -82,13 +82,10 @@ class Model:
             self._learn = None
 
     def tensor(self, inputs: np.ndarray | torch.Tensor | Sequence[Any]) -> torch.Tensor:
-        """Inputs (n, *x.shape) on the device; token ids stay whole numbers."""
+        """A copy of inputs (n, *x.shape) on the device, since a network may work in place; token ids stay whole."""
         found = torch.as_tensor(inputs)
-        if found.is_floating_point():
-            return found.to(self.device, self.dtype)
-        if self.card.modality == "text":
-            return found.to(self.device, torch.long)
-        return found.to(self.device, self.dtype)
+        ids = self.card.modality == "text" and not found.is_floating_point()
+        return found.to(self.device, torch.long if ids else self.dtype, copy=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Scores (n, outputs) of inputs (n, *x.shape); UserError if they do not match the card's labels."""
@@ -107,7 +104,7 @@ class Model:
         if self.arrays:
             scores = torch.as_tensor(np.asarray(self.network(inputs.detach().cpu().numpy())))
         else:
-            scores = _tensor_of(self.network(inputs))
+            scores = _tensor_of(self.network(_shielded(inputs)))
         return scores[:, None] if scores.ndim == 1 and len(scores) == len(inputs) else scores
 
     def entry(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -121,7 +118,7 @@ class Model:
         """Scores (n, outputs) with `entry` in place of the embedding of token ids `inputs`."""
         if self.embedding is None:
             return self.forward(entry)
-        handle = self.embedding.register_forward_hook(lambda module, args, output: entry)
+        handle = self.embedding.register_forward_hook(lambda module, args, output: _shielded(entry))
         try:
             return self.forward(inputs)
         finally:
@@ -131,7 +128,7 @@ class Model:
         """Scores and class probabilities of one sample."""
         with torch.no_grad(), self.frozen():
             scores = self.forward(self.tensor(sample.x[None]))
-        return targets.prediction(scores[0].double().cpu().numpy(), self.card)
+        return targets.prediction(scores[0].cpu().double().numpy(), self.card)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
@@ -150,6 +147,11 @@ class Model:
                 module.training = training
             for parameter, flag in wanted.items():
                 parameter.requires_grad_(flag)
+
+
+def _shielded(inputs: torch.Tensor) -> torch.Tensor:
+    """The same numbers; a copy where torch lets no network work in place, at the point that gradients are asked for."""
+    return inputs.clone() if inputs.is_leaf and inputs.requires_grad else inputs
 
 
 def _tensor_of(output: Any) -> torch.Tensor:

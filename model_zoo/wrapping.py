@@ -118,11 +118,13 @@ def untouched(network: Any) -> Iterator[None]:
     module = isinstance(network, torch.nn.Module)
     modes = [(part, part.training) for part in network.modules()] if module else []
     wanted = [(one, one.requires_grad) for one in network.parameters()] if module else []
-    yield
-    for part, training in modes:
-        part.training = training
-    for one, flag in wanted:
-        one.requires_grad_(flag)
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        for one, flag in wanted:
+            one.requires_grad_(flag)
 
 
 def state_digest(module: torch.nn.Module) -> str:

@@ -47,18 +47,18 @@ def explain(
         target,
         lambda number, entry: probe.spatial(lambda: number(entry), model.network, params.layer),
     )
-    activation, gradient = found.activation.double(), found.gradient.double()
+    activation, gradient = found.activation.cpu().double(), found.gradient.cpu().double()
     weights = gradient.mean((2, 3), keepdim=True)
     small = (weights * activation).sum(1, keepdim=True)  # (1, 1, height, width)
     if params.relu:
         small = small.relu()
-    full = interpolate(small, size=sample.x.shape[-2:], mode="bilinear")[0, 0].cpu().numpy()
+    full = interpolate(small, size=sample.x.shape[-2:], mode="bilinear")[0, 0].numpy()
     notes = [_place(found)]
     if params.relu and not full.any():
         notes.append(f"There is no positive evidence for {target.label} in this layer, so the map is empty.")
     sizes = np.bincount(players.owner[players.owner >= 0], minlength=players.count)
     values = credit(full, players, players.owner.ndim) / np.maximum(sizes, 1)
-    extras = {"map": small[0, 0].cpu().numpy().astype(np.float32)}
+    extras = {"map": small[0, 0].numpy().astype(np.float32)}
     return Attribution(values, unit="activation × gradient", extras=extras, notes=tuple(notes))
 
 

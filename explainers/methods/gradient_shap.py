@@ -62,7 +62,7 @@ def explain(
         part = slice(first, min(first + at_once, count))
         from_rows = starts[index[part]]
         gradients, _ = run.evaluator.gradients(_points(end, from_rows, times[part]), inputs, target)
-        change = (end - from_rows).double().cpu()
+        change = (end - from_rows).cpu().double()
         gained = credit(change * gradients, players, sample.x.ndim, embedded=embedded)  # (points, players)
         total, squares, done = total + gained.sum(0), squares + (gained**2).sum(0), part.stop
         found = _attribution(total, squares, done, base, rows)

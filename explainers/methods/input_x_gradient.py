@@ -26,7 +26,7 @@ def explain(
     inputs = model.tensor(sample.x[None])
     entry = model.entry(inputs)
     gradient = run.evaluator.gradients(entry, inputs, target)[0][0]
-    elements = gradient * entry[0].double().cpu()
+    elements = gradient * entry[0].cpu().double()
     return Attribution(credit(elements, players, sample.x.ndim, embedded=model.embedding is not None))
 
 

@@ -84,7 +84,7 @@ class Path:
 
     def attribute(self, mean_gradients: torch.Tensor) -> np.ndarray:
         """(players,) from mean gradients (baselines, *entry)."""
-        change = (self.end - self.starts).double().cpu()
+        change = (self.end - self.starts).cpu().double()
         elements = (change * mean_gradients).mean(0)
         return credit(elements, self.players, self.sample.x.ndim, embedded=self.model.embedding is not None)
 

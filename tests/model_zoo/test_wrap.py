@@ -9,6 +9,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier,
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
+from explainers import explain
 from model_zoo import wrap
 from model_zoo.types import Capability, Column, UserError
 
@@ -251,6 +252,36 @@ def test_the_embedding_of_ids_is_found_among_others():
     assert wrap(network, modality="text", embedding="words").embedding is network.words
     with pytest.raises(UserError, match=r"there is no 'word'\. The network's nn.Embedding modules are: words, places"):
         wrap(network, modality="text", embedding="word")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda rows: np.log1p(rows, out=rows) @ np.array([[1.0, 2], [3, 4]]),
+        nn.Sequential(nn.ReLU(inplace=True), nn.Linear(2, 2)),
+    ],
+    ids=["arrays", "module"],
+)
+def test_a_network_that_works_in_place_does_not_change_what_it_is_given(network):
+    model = wrap(network, modality="tabular", feature_names=["a", "b"])
+    sample = model.sample([1.0, -0.5])
+    first = model.predict(sample).raw
+    assert sample.x.tolist() == [1.0, -0.5]
+    np.testing.assert_array_equal(model.predict(sample).raw, first)
+    if Capability.GRADIENTS in model.can:
+        found = explain(model, sample, "saliency", target=0)
+        np.testing.assert_allclose(found.values, [network[1].weight[0, 0].item(), 0.0])
+
+
+def test_position_codes_may_be_added_in_place():
+    class InPlace(Bag):
+        def forward(self, ids):
+            vectors = self.words(ids)
+            vectors += self.places(torch.arange(ids.shape[1]))
+            return self.head(vectors.mean(1))
+
+    one, two = (explain(wrap(kind(), modality="text"), np.array([3, 4, 5]), "saliency") for kind in (Bag, InPlace))
+    np.testing.assert_allclose(one.values, two.values)
 
 
 def test_a_callable_tokenizer_is_enough_for_texts():
