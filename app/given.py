@@ -50,7 +50,7 @@ def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
     if card.modality == "text":
         return text.encode("utf-8", "replace"), "typed text", None
     if card.modality == "tabular" and _json(text.encode("utf-8", "replace")):
-        return text.encode(), "typed row.json", None
+        return text.encode("utf-8", "replace"), "typed row.json", None
     known = ", ".join(one.id for one in catalogue.examples(card.id)) or "none"
     raise UserError(f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}.")
 

@@ -93,7 +93,8 @@ class Store:
         """Keep an input; the same bytes by another name are another input, so that no file name shows elsewhere."""
         if len(data) > LARGEST_INPUT:
             raise UserError(f"{name} is too large: an input has at most {LARGEST_INPUT >> 20} MiB. Give a smaller one.")
-        id = digest(name.encode("utf-8", "replace"), data)
+        name = name.encode("utf-8", "replace").decode()  # a file's name need not be text
+        id = digest(name.encode(), data)
         known = self._one("SELECT blob FROM inputs WHERE id=?", id)
         if known is not None and self._path(known[0]).exists():
             return id

@@ -22,6 +22,8 @@ def read_bytes(raw: Any, name: str = "") -> tuple[bytes, str]:
     if isinstance(raw, (bytes, bytearray, memoryview)):
         data = bytes(raw)
     else:
+        if not isinstance(raw, (str, os.PathLike)):
+            raise UserError(f"A path or the bytes of a file are expected; {type(raw).__name__} came.")
         path = Path(os.fspath(raw))
         name = name or path.name
         try:

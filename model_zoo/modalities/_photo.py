@@ -42,14 +42,13 @@ def open_photo(raw: Any, name: str = "") -> Photo:
 
     if isinstance(raw, Image.Image):
         _check_size(raw.size, name or "The picture")
-        image, notes = _upright(_loaded(raw, name or "The picture"))
+        image, notes = _upright(*_loaded(raw, name or "The picture"))
         return Photo(image, notes, digest(image.tobytes()), name)
     if isinstance(raw, np.ndarray):
-        _check_size(raw.shape[1::-1], name or "The picture")
-        image, notes = _upright(_of_array(raw))
+        image, notes = _upright(_of_array(raw, name or "The picture"), 1)
         return Photo(image, notes, digest(np.ascontiguousarray(raw).tobytes()), name)
     data, name = _given.read_bytes(raw, name)
-    image, notes = _upright(_decoded(data, name or "The picture"))
+    image, notes = _upright(*_decoded(data, name or "The picture"))
     return Photo(image, notes, digest(data), name)
 
 
@@ -70,7 +69,7 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def _decoded(data: bytes, name: str) -> Any:
+def _decoded(data: bytes, name: str) -> tuple[Any, int]:
     from PIL import Image
 
     kind = sniff(data)
@@ -86,14 +85,14 @@ def _decoded(data: bytes, name: str) -> Any:
     return _loaded(image, name)
 
 
-def _loaded(image: Any, name: str) -> Any:
+def _loaded(image: Any, name: str) -> tuple[Any, int]:
+    """The picture decoded, and how the camera stored it: TIFF turns itself while loading, and forgets."""
     try:
         turned = _orientation(image)
         image.load()
     except Exception as error:  # as above: anything may come out of a damaged file
         raise UserError(f"{name} is damaged or cut short, so it could not be decoded; save it again.") from error
-    image.info["assay_turned"] = turned  # TIFF turns itself while loading, and forgets
-    return image
+    return image, turned
 
 
 def _check_size(size: tuple[int, ...], name: str) -> None:
@@ -107,7 +106,7 @@ def _check_size(size: tuple[int, ...], name: str) -> None:
         raise UserError(f"{name} has no pixels ({width} × {height}); give a picture of at least 1 × 1.")
 
 
-def _of_array(pixels: np.ndarray) -> Any:
+def _of_array(pixels: np.ndarray, name: str) -> Any:
     from PIL import Image
 
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
@@ -116,17 +115,17 @@ def _of_array(pixels: np.ndarray) -> Any:
             "A picture as an array is uint8 of shape (height, width, 3), (height, width, 4) or (height, width);"
             f" {pixels.dtype} of shape {pixels.shape} came."
         )
+    _check_size(pixels.shape[1::-1], name)
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _upright(image: Any) -> tuple[Any, tuple[str, ...]]:
+def _upright(image: Any, turned: int) -> tuple[Any, tuple[str, ...]]:
     """The picture as upright 8 bit RGB, and a sentence for each thing done."""
     from PIL import Image
 
     notes = []
     if getattr(image, "is_animated", False) and image.format != "MPO":
         notes.append(f"The picture is an animation of {image.n_frames} frames; the first one is used.")
-    turned = image.info.get("assay_turned", 1)
     again = _orientation(image)
     image, told = _rgb(image)
     notes += told

@@ -141,6 +141,10 @@ HOSTILE = {
     "a class that is not ours": with_header(
         lambda top: top.update(explanations={"tuple": [{"is": "os:system", "fields": {}}]})
     ),
+    "a class that cannot travel": with_header(
+        lambda top: top.update(explanations={"tuple": [{"is": "explainers.types:Method", "fields": {"id": "x"}}]})
+    ),
+    "an array header that does not end": with_array(b"\x93NUMPY\x01\x00\x0c\x00{'descr': (\n"),
     "huge claim": with_array(npy(np.zeros(2), shape=(10**13,))),
     "negative": with_array(npy(np.zeros(2), shape=(-2,))),
     "pickle": pickled(),

@@ -107,6 +107,12 @@ def test_photos_are_put_upright(kind, orientation):
     assert any("put upright" in note for note in sample.notes) == (orientation != 1)
 
 
+def test_a_persons_own_pil_image_is_left_as_it_was():
+    image = Image.fromarray(scene())
+    PLAIN.read(image)
+    assert image.info == {}
+
+
 def test_alpha_is_laid_on_white():
     pixels = np.dstack([scene(), np.full((60, 80), 255, np.uint8)])
     assert PLAIN.read(pixels).notes == ()
@@ -202,6 +208,9 @@ def bare_png(width: int, height: int) -> bytes:
         ("/no/such/photo.png", "could not be opened: there is no such file to read"),
         ("/", "it is a folder"),
         (np.zeros((4, 4, 2), np.uint8), r"uint8 of shape \(4, 4, 2\) came"),
+        (np.zeros(5, np.uint8), r"uint8 of shape \(5,\) came"),
+        (np.zeros((0, 4, 3), np.uint8), r"has no pixels \(4 × 0\)"),
+        (5, "A path or the bytes of a file are expected; int came"),
         (np.zeros((4, 4, 3), np.int64), r"int64 of shape \(4, 4, 3\) came"),
         (np.zeros((4, 4, 3)), r"of shape \(3, height, width\); \(4, 4, 3\) came"),
         (np.full((3, 4, 4), np.nan), "finite numbers"),

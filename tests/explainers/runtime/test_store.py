@@ -41,6 +41,7 @@ def test_inputs_keep_bytes_and_name(store):
     assert store.read(other) == (b"cat", "secret.png")
     assert store.put(b"cat", "cat.png") == one
     assert len(blobs(store)) == 1
+    assert store.name(store.put(b"cat", "c\udcff.png")) == "c?.png"  # a file name that is no text
     with pytest.raises(UserError, match="no longer in the workspace; choose it again"):
         store.read("sha256:none")
 
