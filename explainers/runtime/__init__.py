@@ -4,7 +4,7 @@
     runtime.cards()                                     # tuple[ModelCard, ...] without loading anything
     runtime.device()                                    # Device, or None until a worker has said
     digest = runtime.put(data, name)                    # an input's bytes (image file, UTF-8 text, JSON row, CSV)
-    runtime.read(digest) -> (bytes, name)
+    runtime.read(digest) -> (bytes, name); runtime.name(digest)
     runtime.rows(model, digest)                         # tuple[dict, ...]: the rows of a CSV, for a table's model
     runtime.look(model, digest, players=None, baseline=None, **options)   # Look: sample, prediction, previewed players
     job = runtime.submit(request, owner)                # the job's id; explain() of this request, in a worker

@@ -26,7 +26,7 @@ from model_zoo.types import ModelCard, UserError
 
 LOOK_LIMIT = 120.0  # seconds for a preview
 WAITING = 50  # jobs of one owner in the queue
-LOOKS, PARTIALS, RESULTS = 64, 16, 16  # kept in memory
+LOOKS, PARTIALS, RESULTS = 64, 16, 64  # kept in memory
 AGAIN = "Nothing else was lost: run it again."
 T = TypeVar("T")
 
@@ -99,6 +99,10 @@ class Runtime:
     def read(self, digest: str) -> tuple[bytes, str]:
         """Bytes and name of an input; UserError if the workspace has it no more."""
         return self._store.read(digest)
+
+    def name(self, digest: str) -> str:
+        """Name of an input, without reading it; UserError if the workspace has it no more."""
+        return self._store.name(digest)
 
     def rows(self, model: str, digest: str) -> tuple[dict[str, Any], ...]:
         """The rows of a CSV, as a model of tables takes them."""
@@ -225,7 +229,8 @@ class Runtime:
     def close(self) -> None:
         """End the workers; jobs that are not done stay in the workspace for the next server."""
         with self._lock:
-            self._tasks.clear()  # whatever ends from now on is an interruption, not the job's own end
+            # Whatever ends from now on is an interruption, not the job's own end, unless somebody asked it to stop.
+            self._tasks = {id: task for id, task in self._tasks.items() if task.cancelled}
         self._look.close()
         self._run.close()
         self._store.close()
@@ -313,9 +318,11 @@ class Runtime:
             if ended.status == "done":
                 with self._lock:
                     self._partials.pop(id, None)
-        except UserError as error:  # a full disk: the sentence is kept in memory if not in the store
+        except Exception as error:  # a full disk: the sentence is kept in memory if not in the store
+            lost = f"The result could not be kept ({type(error).__name__}). {AGAIN}"
+            says = str(error) if isinstance(error, UserError) else lost
             with self._lock:
-                self._live[id] = replace(job, status="failed", message=str(error))
+                self._live[id] = replace(job, status="failed", message=says)
             return
         with self._lock:
             self._live.pop(id, None)

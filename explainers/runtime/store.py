@@ -233,7 +233,7 @@ class Store:
         blob = hashlib.sha256(data).hexdigest()
         path = self._path(blob)
         with self._told():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             staged = None if path.exists() else durable.stage(path.parent, data)
             with self._write():  # nobody can remove the blob between here and the row
                 if staged is not None:

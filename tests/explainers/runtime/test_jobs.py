@@ -212,6 +212,26 @@ def test_close_leaves_no_process_thread_or_descriptor(start, ask, tmp_path):
     assert again.job(job).status in ("queued", "running")  # for the next server
 
 
+def test_what_was_cancelled_before_closing_is_not_taken_up_again(start, ask, tmp_path):
+    """Ctrl-C on the command line: cancel, and close at once, without waiting for the worker to stop."""
+    runtime = start(tmp_path / "closing")
+    job = ask(runtime, "stuck", "occlusion")
+    while runtime.job(job).total == 0:
+        time.sleep(0.01)
+    runtime.cancel(job)
+    runtime.close()
+    assert start(tmp_path / "closing", server=True).job(job).status == "cancelled"
+
+
+def test_a_result_that_cannot_be_kept_fails_its_job_with_a_sentence(start, ask, monkeypatch):
+    runtime = start()
+    monkeypatch.setattr(runtime._store, "finish", lambda *_: 1 / 0)
+    job = ask(runtime)
+    assert runtime.wait(job, LIMIT).status == "failed"
+    with pytest.raises(UserError, match=r"could not be kept \(ZeroDivisionError\)"):
+        runtime.result(job)
+
+
 def test_a_restarted_server_finishes_what_a_killed_one_left(start, ask, toys, tmp_path):
     """kill -9 of the whole server: what was done stays, what waited or ran is computed by the next one."""
     script = f"""
