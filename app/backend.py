@@ -1,4 +1,4 @@
-"""What all browsers of one server share: the runtime, the looks in progress, and what was read from the store.
+"""What all browsers of one server share: the runtime, and what it was asked about inputs.
 
 A look (sample, prediction, previewed players) may wait for a model to load, so it is a future; screens draw a calm
 placeholder and come back. Everything is keyed by digests, so that sharing among people is harmless.
@@ -15,21 +15,19 @@ from typing import Any
 import streamlit as st
 
 from explainers.runtime import Runtime
-from explainers.runtime.types import Job, Look
-from explainers.types import Explanation
+from explainers.runtime.types import Look
 
-KEPT = 64  # looks and explanations in memory; the store has them all
+KEPT = 64  # answers in memory
 
 
 class Backend:
-    """The runtime with a memory, for one server process."""
+    """The runtime, and futures of what it says of inputs, for one server process."""
 
     def __init__(self, runtime: Any) -> None:
         self.runtime = runtime
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="look")
         self._lock = threading.Lock()
         self._asked: OrderedDict[Hashable, Future[Any]] = OrderedDict()
-        self._read: OrderedDict[str, Explanation] = OrderedDict()
 
     def look(self, model: str, digest: str, players: str | None = None, **options: Any) -> Future[Look]:
         """What this model sees in this input; the same future for the same question."""
@@ -45,18 +43,6 @@ class Backend:
         with self._lock:
             for key in [key for key, one in self._asked.items() if one.done() and one.exception() is not None]:
                 del self._asked[key]
-
-    def explanation(self, job: Job) -> Explanation:
-        """The result of a finished job, read once; UserError if it failed."""
-        with self._lock:
-            found = self._read.get(job.id)
-        if found is None:
-            found = self.runtime.result(job.id)
-            with self._lock:
-                self._read[job.id] = found
-                while len(self._read) > KEPT:
-                    self._read.popitem(last=False)
-        return found
 
     def close(self) -> None:
         """End the workers and the threads."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app import given, terminal
+from app.reports import printing
 from explainers.runtime.types import Request
 from explainers.types import Explanation
 from model_zoo.types import UserError
@@ -233,6 +234,8 @@ def check_out(path: Path, endings: tuple[str, ...]) -> None:
         raise UserError(f"A report ends in {', '.join(endings)}; {path.name!r} came.")
     if not path.absolute().parent.is_dir():
         raise UserError(f"There is no folder {path.absolute().parent}; make it first.")
+    if path.suffix.lower() == ".pdf" and printing.browser() is None:
+        raise UserError(printing.NO_BROWSER)
 
 
 def write(paths: list[Path], explanations: tuple[Explanation, ...]) -> None:

@@ -28,6 +28,7 @@ FIRST = {
 }  # what is chosen on a first visit, where it applies
 OUTPUTS = {"logit": "Log-odds", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
+CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/")  # how keys begin
 ROWS = 100  # what a background is taken to have, for the forecast
 
 
@@ -37,6 +38,13 @@ class Preview:
 
     kind: str
     options: dict[str, Any]
+
+
+def keep() -> None:
+    """Hold on to what was chosen while its widgets are not on the screen: Streamlit forgets those it does not draw."""
+    for key in list(st.session_state):
+        if str(key).startswith(CHOICES) and not str(key).endswith("/reset"):
+            st.session_state[key] = st.session_state[key]
 
 
 def applying(card: ModelCard) -> tuple[Method, ...]:
@@ -78,11 +86,11 @@ def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
     elif look is not None and len(card.labels) > 1:
         st.selectbox("Explain", range(len(card.labels)), format_func=lambda one: card.labels[one], key=f"target/{key}")
     if len(card.outputs) > 1:
+        st.session_state.setdefault(f"output/{card.id}", card.outputs[0])
         st.segmented_control(
             "As",
             card.outputs,
             format_func=lambda one: OUTPUTS[one],
-            default=card.outputs[0],
             required=True,
             key=f"output/{card.id}",
             help="Log-odds are what the model adds up inside; a probability saturates near 0 and 1.",

@@ -8,27 +8,7 @@ import streamlit as st
 
 from app.components.markup import escape
 from explainers.types import Check, Verdict
-
-SIGNS = {
-    Verdict.GOOD: "✓",
-    Verdict.EXACT: "✓",
-    Verdict.BY_CONSTRUCTION: "=",
-    Verdict.DOUBTFUL: "?",
-    Verdict.BAD: "✕",
-    Verdict.NOT_APPLICABLE: "–",
-    Verdict.UNTESTABLE: "–",
-    Verdict.NOT_RUN: "–",
-}
-WORDS = {
-    Verdict.GOOD: "good",
-    Verdict.EXACT: "exact",
-    Verdict.BY_CONSTRUCTION: "by construction",
-    Verdict.DOUBTFUL: "doubtful",
-    Verdict.BAD: "bad",
-    Verdict.NOT_APPLICABLE: "does not apply",
-    Verdict.UNTESTABLE: "cannot be tested",
-    Verdict.NOT_RUN: "not run",
-}
+from explainers.verdicts import MARKS
 
 
 def marks(checks: tuple[Check, ...]) -> None:
@@ -39,11 +19,11 @@ def marks(checks: tuple[Check, ...]) -> None:
 
 def mark(check: Check) -> str:
     """One check as escaped HTML that opens without the server."""
-    opened = " open" if check.verdict is Verdict.BAD else ""
+    opened, shown = " open" if check.verdict is Verdict.BAD else "", MARKS[check.verdict]
     return (
         f'<details class="as-mark as-{check.verdict.value}"{opened}><summary>'
-        f'<span class="as-sign" aria-hidden="true">{SIGNS[check.verdict]}</span>{escape(check.label)}: '
-        f"{WORDS[check.verdict]}</summary><p>{stressed(check.sentence)}</p></details>"
+        f'<span class="as-sign" aria-hidden="true">{shown.sign}</span>{escape(check.label)}: '
+        f"{shown.word}</summary><p>{stressed(check.sentence)}</p></details>"
     )
 
 

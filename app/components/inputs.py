@@ -9,6 +9,7 @@ import base64
 import functools
 import io
 import json
+import math
 from typing import Any
 
 import streamlit as st
@@ -170,9 +171,10 @@ def _cell(column: Column, value: Any, key: str) -> None:
 
 def _number(value: Any) -> float | None:
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None
 
 
 @answering
@@ -196,6 +198,7 @@ def _table(model: str) -> None:
     if file is None:
         st.session_state.pop("csv", None)
         return
+    shared().forget_failures()
     st.session_state["csv"] = (shared().runtime.put(file.getvalue(), file.name), file.name)
     st.session_state["csv-row"] = 1
 

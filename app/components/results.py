@@ -59,7 +59,7 @@ def finished(found: list[Job]) -> dict[str, Explanation]:
     for job in found:
         if job.status == "done":
             try:
-                done[job.id] = shared().explanation(job)
+                done[job.id] = shared().runtime.result(job.id)
             except UserError:
                 continue  # its panel says why
     return done

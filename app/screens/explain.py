@@ -35,6 +35,8 @@ def render() -> None:
     ahead = asking.preview(card)
     asked = shared().look(card.id, chosen.input, ahead.kind if ahead else None, **(ahead.options if ahead else {}))
     look, problem = _answer(asked)
+    if look is None:
+        asking.keep()
 
     # Every part has a place of its own from the start, so that nothing of the screen before is left beside it.
     head, saw, ask, found = (st.container(key=f"explain-{part}") for part in ("head", "saw", "ask", "found"))

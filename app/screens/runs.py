@@ -21,6 +21,7 @@ from model_zoo.types import UserError
 PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=3)
 SHOWN = 10  # runs to a page
 _OPEN = "runs-open"
+_UPLOAD = "upload-record"
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def runs(jobs: tuple[Job, ...]) -> list[Run]:
 
 def _list() -> None:
     st.html('<h1 class="as-headline">Runs</h1>')
-    file = st.file_uploader("Open a record that somebody sent (.assay)", "assay", key="upload-record")
-    if file is not None:
-        _receive(file.getvalue(), file.name)
+    st.file_uploader("Open a record that somebody sent (.assay)", "assay", key=_UPLOAD, on_change=_receive)
     found = runs(shared().runtime.jobs(state.owner()))
     if not found:
         notice("Nothing was run in this browser yet. Explain something first; every run is kept here.", "info")
@@ -100,7 +99,7 @@ def when(created: str) -> str:
 
 def _input(job: Job) -> str:
     try:
-        return shared().runtime.read(job.request.input)[1] or "an input"
+        return shared().runtime.name(job.request.input) or "an input"
     except UserError:
         return "an input that is gone"
 
@@ -156,17 +155,12 @@ def _revisit(jobs: list[Job]) -> None:
     state.choose(Selection(job.request.model, job.request.input, _input(job), tuple(one.id for one in jobs)))
 
 
-def _receive(data: bytes, name: str) -> None:
-    try:
-        open_record(data)
-    except UserError as error:
-        notice(str(error))
-        return
-    digest = shared().runtime.put(data, name)
-    if st.session_state.get("received") != digest:
-        st.session_state["received"] = digest
-        _go(("record", digest))
-        st.rerun()
+@answering
+def _receive() -> None:
+    file = st.session_state[_UPLOAD]
+    if file is not None:
+        open_record(file.getvalue())  # says what is wrong with it
+        _go(("record", shared().runtime.put(file.getvalue(), file.name)))
 
 
 def _record(digest: str) -> None:

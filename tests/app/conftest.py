@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,8 @@ class FakeRuntime:
         self.blobs: dict[str, tuple[bytes, str]] = {}
         self.known: dict[str, Job] = {}
         self.refuse = ""  # a sentence: every look fails with it
+        self.ready = threading.Event()  # looks wait for it
+        self.ready.set()
         self.closed = False
 
     def cards(self) -> tuple[ModelCard, ...]:
@@ -45,12 +48,16 @@ class FakeRuntime:
             raise UserError("This input is not in the workspace any more.")
         return self.blobs[id]
 
+    def name(self, id: str) -> str:
+        return self.read(id)[1]
+
     def rows(self, model: str, id: str) -> tuple[dict[str, Any], ...]:
         return ({"Age": 30},)
 
     def look(
         self, model: str, id: str, players: str | None = None, baseline: str | None = None, **options: Any
     ) -> Look:
+        self.ready.wait()
         if self.refuse:
             raise UserError(self.refuse)
         card = catalogue.card(model)
