@@ -12,7 +12,7 @@ import functools
 import importlib.metadata
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from explainers.types import (
     validate,
 )
 from model_zoo import targets
-from model_zoo.types import Players, Reference, Sample, Target, UserError
+from model_zoo.types import Players, Prediction, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
     from model_zoo.model import Model
@@ -70,89 +70,115 @@ def explain(
 
     UserError says in one sentence what does not fit; Cancelled is raised when `run` is stopped.
     """
-    spec = registry.method(method)
-    reason = spec.why_not(model.card)
-    if reason:
-        raise UserError(reason)
-    if layer is not None:
-        params["layer"] = layer
-    settings = validate(spec.params, params)
-    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
-        raise UserError(f"seed is a whole number from 0 to {2**32 - 1}; {seed!r} came.")
-
-    run = run or Run(seed=int(seed))
-    run.seed = int(seed)
-    sample = model.sample(sample)
-    began = time.perf_counter()
-    with model.frozen(), exact_arithmetic():
+    with torch.inference_mode(False), model.frozen(), exact_arithmetic():
+        spec = registry.method(method)
+        sample = model.sample(sample)  # before anything is asked of the card: a wrapped model's is complete only now
+        reason = spec.why_not(model.card)
+        if reason:
+            raise UserError(reason)
+        if layer is not None:
+            params["layer"] = layer
+        settings = validate(spec.params, params)
+        run = _seeded(run or Run(), seed)
+        began = time.perf_counter()
         run.evaluator = Evaluator(model, run, batches, sample.x.size)
         prediction = model.predict(sample)
-        aim = targets.resolve(model.card, prediction, target, output)
-        crowd = _players(model, sample, spec, players, settings)
-        reference = _reference(model, sample, spec, baseline, background)
+        asked = _Asked(
+            spec,
+            model,
+            sample,
+            prediction,
+            targets.resolve(model.card, prediction, target, output),
+            _players(model, sample, spec, players, settings),
+            _reference(model, sample, spec, baseline, background),
+            settings,
+            run,
+            began,
+        )
+        run.outline = asked.outline
+        attribution = spec.explain(model, sample, asked.target, asked.players, asked.reference, settings, run)
+        found = asked.found(attribution)
+    return asked.explanation(found, evidence(found))
 
-        def outline(partial: Attribution) -> Explanation:
-            said = float(targets.select(torch.as_tensor(prediction.raw)[None], model.card, aim)[0])
-            so_far = Found(spec, partial, aim, said, None)
-            return assemble(model, spec, settings, run, sample, prediction, aim, crowd, reference, so_far, began, ())
 
-        run.outline = outline
-        attribution = spec.explain(model, sample, aim, crowd, reference, settings, run)
-        _finite(attribution, spec)
-        found = _found(run.evaluator, spec, attribution, sample, reference, aim)
-    judged = evidence(found)
-    return assemble(model, spec, settings, run, sample, prediction, aim, crowd, reference, found, began, judged)
+@dataclass(frozen=True)
+class _Asked:
+    """A request with everything resolved, and what becomes of a method's answer to it."""
 
+    method: Method
+    model: Model
+    sample: Sample
+    prediction: Prediction
+    target: Target
+    players: Players
+    reference: Reference
+    settings: Any
+    run: Run
+    began: float
 
-def assemble(
-    model: Model,
-    spec: Method,
-    settings: Any,
-    run: Run,
-    sample: Sample,
-    prediction: Any,
-    aim: Target,
-    crowd: Players,
-    reference: Reference,
-    found: Found,
-    began: float,
-    judged: tuple[Check, ...],
-) -> Explanation:
-    """What the method found, with its evidence, cost and provenance."""
-    attribution = found.attribution
-    shown = None if spec.absence == "none" else reference
-    own_unit = model.card.unit if aim.output == "value" and model.card.unit else aim.unit
-    return Explanation(
-        method=spec.id,
-        title=spec.title,
-        flavour=attribution.flavour or spec.flavour(settings, shown),
-        card=model.card,
-        sample=sample,
-        target=aim,
-        players=crowd,
-        reference=shown,
-        values=np.asarray(attribution.values, dtype=np.float64),
-        unit=attribution.unit or own_unit,
-        prediction=prediction,
-        explained=found.explained,
-        base_value=attribution.base_value if attribution.base_value is not None else found.start,
-        std_error=attribution.std_error,
-        extras=dict(attribution.extras),
-        notes=attribution.notes,
-        evidence=judged,
-        cost=Cost(run.evaluator.forward, run.evaluator.backward, time.perf_counter() - began),
-        provenance=Provenance(
-            model_digest=model.card.digest,
-            sample_digest=sample.digest,
-            parameters=asdict(settings),
-            seed=run.seed,
-            device=str(model.device),
-            batches=tuple(run.evaluator.batches),
-            threads=torch.get_num_threads(),
-            versions=dict(versions()),
-            when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        ),
-    )
+    def outline(self, partial: Attribution) -> Explanation:
+        """A partial result as it would be shown, unjudged."""
+        raw = torch.as_tensor(self.prediction.raw)[None]
+        said = float(targets.select(raw, self.model.card, self.target)[0])
+        return self.explanation(Found(self.method, partial, self.target, said, partial.base_value), ())
+
+    def found(self, attribution: Attribution) -> Found:
+        """The answer beside what the model itself says of the input and of the reference."""
+        if not np.isfinite(attribution.values).all():
+            raise UserError(
+                f"{self.method.title} found values that are not finite numbers: the model overflows near this input."
+                " Try another baseline, or explain the logit rather than the probability."
+            )
+        ask = self.run.evaluator.values
+        explained = float(ask(self.sample.x[None], self.target)[0])
+        start = None
+        if self.method.completeness != "no":
+            start = attribution.base_value
+            if start is None:
+                start = float(ask(self.reference.rows, self.target).mean())
+            if not np.isfinite(start):
+                raise UserError(
+                    f"{self.model.card.title} returns no finite number for what the input is compared with"
+                    f" ({self.reference.sentence}). Choose another baseline."
+                )
+        return Found(self.method, attribution, self.target, explained, start)
+
+    def explanation(self, found: Found, judged: tuple[Check, ...]) -> Explanation:
+        """What the method found, with its evidence, cost and provenance."""
+        attribution, card, evaluator = found.attribution, self.model.card, self.run.evaluator
+        shown = None if self.method.absence == "none" else self.reference
+        own_unit = card.unit if self.target.output == "value" and card.unit else self.target.unit
+        return Explanation(
+            method=self.method.id,
+            title=self.method.title,
+            flavour=attribution.flavour or self.method.flavour(self.settings, shown),
+            card=card,
+            sample=self.sample,
+            target=self.target,
+            players=self.players,
+            reference=shown,
+            values=np.asarray(attribution.values, dtype=np.float64),
+            unit=attribution.unit or own_unit,
+            prediction=self.prediction,
+            explained=found.explained,
+            base_value=found.start,
+            std_error=attribution.std_error,
+            extras=dict(attribution.extras),
+            notes=attribution.notes,
+            evidence=judged,
+            cost=Cost(evaluator.forward, evaluator.backward, time.perf_counter() - self.began),
+            provenance=Provenance(
+                model_digest=card.digest,
+                sample_digest=self.sample.digest,
+                parameters=asdict(self.settings),
+                seed=self.run.seed,
+                device=str(self.model.device),
+                batches=tuple(evaluator.batches),
+                threads=torch.get_num_threads(),
+                versions=dict(versions()),
+                when=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            ),
+        )
 
 
 @contextlib.contextmanager
@@ -171,44 +197,53 @@ def evidence(found: Found) -> tuple[Check, ...]:
     return tuple(check.judge(found) for check in registry.checks())
 
 
+def _seeded(run: Run, seed: Any) -> Run:
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
+        raise UserError(f"seed is a whole number from 0 to {2**32 - 1}; {seed!r} came.")
+    run.seed = int(seed)
+    return run
+
+
 def _players(model: Model, sample: Sample, spec: Method, asked: str | Players | None, settings: Any) -> Players:
     if isinstance(asked, Players):
-        trailing = sample.x.shape[sample.x.ndim - asked.owner.ndim :]
-        if asked.owner.shape != trailing:
-            raise UserError(f"The players' owner has shape {asked.owner.shape}; expected {trailing}, as the input has.")
-        return asked
-    kind = asked or spec.players.get(model.card.modality) or model.input.player_kinds[0]
-    if kind not in model.input.player_kinds:
-        raise UserError(f"players is one of {', '.join(model.input.player_kinds)} for this model; {kind!r} came.")
+        return _fitting(asked, sample)
+    kinds = model.input.player_kinds
+    kind = spec.players.get(model.card.modality) or kinds[0] if asked is None else asked
+    if not isinstance(kind, str) or kind not in kinds:
+        raise UserError(f"players is one of {', '.join(kinds)} for this model, or a Players; {kind!r} came.")
     division = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name == kind}
     return model.input.players(sample, kind, **division)  # a parameter called "segments" says how many
 
 
-def _reference(model: Model, sample: Sample, spec: Method, baseline: Any, background: Any) -> Reference:
-    if spec.absence == "background" and baseline is None:
-        return model.input.background(sample, background)
-    return model.input.reference(sample, baseline)
-
-
-def _finite(attribution: Attribution, spec: Method) -> None:
-    if not np.isfinite(attribution.values).all():
+def _fitting(players: Players, sample: Sample) -> Players:
+    """Players that a caller made, if they fit this sample."""
+    owner = np.asarray(players.owner)
+    trailing = sample.x.shape[sample.x.ndim - owner.ndim :] if owner.ndim <= sample.x.ndim else sample.x.shape
+    if owner.shape != trailing:
+        raise UserError(f"The players' owner has shape {owner.shape}; expected {trailing}, as the input has.")
+    if owner.dtype.kind not in "iu" or owner.min(initial=0) < -1 or owner.max(initial=-1) >= players.count:
         raise UserError(
-            f"{spec.title} found values that are not finite numbers: the model overflows near this input."
-            " Try another baseline, or explain the logit rather than the probability."
+            f"The players' owner holds whole numbers from -1 (nobody) to {players.count - 1}, the last of"
+            f" {players.count} players; {owner.dtype} from {owner.min()} to {owner.max()} came."
         )
+    if players.names and len(players.names) != players.count:
+        raise UserError(f"There are {players.count} players and {len(players.names)} names; give one name a player.")
+    return replace(players, owner=owner)
 
 
-def _found(
-    evaluator: Evaluator, spec: Method, attribution: Attribution, sample: Sample, reference: Reference, aim: Target
-) -> Found:
-    """Ask the model itself for the numbers that the evidence compares with."""
-    explained = float(evaluator.values(sample.x[None], aim)[0])
-    start = None
-    if spec.completeness != "no":
-        start = attribution.base_value
-        if start is None:
-            start = float(evaluator.values(reference.rows, aim).mean())
-    return Found(spec, attribution, aim, explained, start)
+def _reference(model: Model, sample: Sample, spec: Method, baseline: Any, background: Any) -> Reference:
+    """Rows to average over for methods that do; one row for the others: the baseline, else the background's mean."""
+    if spec.absence == "background" and (baseline is None or background is not None):
+        return model.input.background(sample, background)
+    if baseline is None and background is not None and spec.absence == "baseline":
+        many = model.input.background(sample, background)
+        if not np.issubdtype(many.rows.dtype, np.floating):
+            raise UserError(
+                f"{spec.title} compares with one baseline, not with a background; pass baseline=... instead."
+            )
+        return Reference("given", many.rows.mean(0, keepdims=True), f"the mean of {many.sentence}")
+    return model.input.reference(sample, baseline)
 
 
 @functools.cache

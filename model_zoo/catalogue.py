@@ -74,7 +74,10 @@ def card(id: str) -> ModelCard:
 
 def load(id: str, device: str = "cpu") -> Model:
     """Load a bundled model onto a device; UserError names the nearest ids, or says why it cannot be loaded."""
-    return _module(id).load(device)
+    model = _module(id).load(device)
+    if hasattr(model.network, "eval"):  # a torch module, ready for inference; trees are a plain function
+        model.network.eval().requires_grad_(False)
+    return model
 
 
 def _module(id: str) -> ModuleType:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from model_zoo import targets
+from model_zoo.modes import evaluating
 from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, UserError
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Model:
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         if isinstance(network, torch.nn.Module):
-            network.eval().requires_grad_(False)
-            first = next((p for p in network.parameters() if p.is_floating_point()), None)
+            numbers = (one for one in (*network.parameters(), *network.buffers()) if one.is_floating_point())
+            first = next(numbers, None)
             if first is not None:
                 self.device, self.dtype = first.device, first.dtype
 
@@ -118,9 +119,37 @@ class Model:
         """Scores (n, outputs) with `entry` in place of the embedding of token ids `inputs`."""
         if self.embedding is None:
             return self.forward(entry)
-        handle = self.embedding.register_forward_hook(lambda module, args, output: _shielded(entry))
+        scores, replaced = self._with_entry(self.embedding, entry, inputs, torch.equal)
+        if not replaced:  # the network changes the ids first, by an offset for instance: calls of their shape
+            scores, replaced = self._with_entry(self.embedding, entry, inputs, lambda ids, ours: True)
+        if not replaced:
+            raise UserError(
+                f"{self.card.title} never gave its token ids, of shape {tuple(inputs.shape)}, to the embedding;"
+                " name the submodule that takes them: embedding=..."
+            )
+        return scores
+
+    def _with_entry(
+        self,
+        embedding: torch.nn.Module,
+        entry: torch.Tensor,
+        inputs: torch.Tensor,
+        same: Callable[[torch.Tensor, torch.Tensor], bool],
+    ) -> tuple[torch.Tensor, int]:
+        """Scores with the embedding of `inputs` replaced, and in how many calls; what else it embeds stays."""
+        replaced = 0
+
+        def hook(module: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
+            nonlocal replaced
+            ids = args[0] if args else named.get("input")
+            if not isinstance(ids, torch.Tensor) or ids.shape != inputs.shape or not same(ids.to(inputs.dtype), inputs):
+                return output
+            replaced += 1
+            return _shielded(entry)
+
+        handle = embedding.register_forward_hook(hook, with_kwargs=True)
         try:
-            return self.forward(inputs)
+            return self.forward(inputs), replaced
         finally:
             handle.remove()
 
@@ -133,20 +162,8 @@ class Model:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Evaluation mode without parameter gradients, and the model as it was afterwards."""
-        network = self.network
-        if not isinstance(network, torch.nn.Module):
+        with evaluating(self.network):
             yield
-            return
-        modes = {module: module.training for module in network.modules()}
-        wanted = {p: p.requires_grad for p in network.parameters()}
-        network.eval().requires_grad_(False)
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-            for parameter, flag in wanted.items():
-                parameter.requires_grad_(flag)
 
 
 def _shielded(inputs: torch.Tensor) -> torch.Tensor:

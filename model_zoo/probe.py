@@ -23,6 +23,7 @@ import torch
 from torch.autograd.graph import GradientEdge
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model_zoo.modes import evaluating
 from model_zoo.types import Capability, UserError
 
 Number = Callable[[torch.Tensor], torch.Tensor]  # from an entry point to the number y (batch,) that is explained
@@ -90,7 +91,7 @@ def capabilities(network: Callable[..., Any], inputs: torch.Tensor) -> Capabilit
     found = Capability.NONE
     batch = len(inputs)
     heads, maps = _AttentionWatch(batch), _SpatialWatch()
-    with _unfused(), _evaluating(network), torch.no_grad(), heads, maps:
+    with _unfused(), evaluating(network), torch.no_grad(), heads, maps:
         network(inputs)
     if heads.layers:
         found |= Capability.ATTENTION
@@ -345,17 +346,3 @@ def _unfused() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was)
-
-
-@contextlib.contextmanager
-def _evaluating(network: Any) -> Iterator[None]:
-    """In evaluation mode, so that looking moves no running statistics; each module's mode as it was afterwards."""
-    modules = list(network.modules()) if isinstance(network, torch.nn.Module) else []
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, training in zip(modules, modes, strict=True):
-            module.training = training

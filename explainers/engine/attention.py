@@ -94,4 +94,4 @@ def _readers(last: np.ndarray, gradient: np.ndarray | None, players: Players) ->
 
 
 def _array(found: torch.Tensor) -> np.ndarray:
-    return found[0].double().cpu().numpy()
+    return found[0].cpu().double().numpy()

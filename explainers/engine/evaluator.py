@@ -87,7 +87,7 @@ class Evaluator:
 
     def _select(self, count: int, batch: Callable[[slice], torch.Tensor], target: Target) -> torch.Tensor:
         card = self.model.card
-        return self._forward(count, batch, lambda scores: targets.select(scores.double(), card, target))
+        return self._forward(count, batch, lambda scores: targets.select(scores.cpu().double(), card, target))
 
     def _forward(
         self,
@@ -117,7 +117,7 @@ class Evaluator:
         kept: list[torch.Tensor] = []
 
         def keep(gradient: torch.Tensor) -> None:
-            kept.append(gradient.double().cpu())
+            kept.append(gradient.cpu().double())
 
         values = self._backward(len(points), lambda part: points[part], inputs, target, keep)
         return torch.cat(kept), values
@@ -139,8 +139,9 @@ class Evaluator:
 
         def add(gradient: torch.Tensor) -> None:
             stop = seen[0] + len(gradient)
-            part = weights[:, seen[0] : stop].to(gradient.device, torch.float64)
-            total = torch.tensordot(part, gradient.double(), dims=1).cpu()
+            exact = (gradient.cpu() if gradient.device.type == "mps" else gradient).double()  # MPS has no float64
+            part = weights[:, seen[0] : stop].to(exact.device, torch.float64)
+            total = torch.tensordot(part, exact, dims=1).cpu()
             totals[:] = [total if not totals else totals[0] + total]
             seen[0] = stop
 
@@ -163,7 +164,7 @@ class Evaluator:
             with torch.enable_grad():
                 number = self._number(entry, ids, target)
                 (gradient,) = torch.autograd.grad(number.sum(), entry)
-            values.append(number.detach().double().cpu())
+            values.append(number.detach().cpu().double())
             take(gradient)
 
         for size in self._batched("backward", count, work):

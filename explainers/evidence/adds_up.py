@@ -24,13 +24,13 @@ def judge(found: Found) -> Check:
     total, mass = float(np.sum(values)), float(np.abs(values).sum())
     change = found.explained - found.start
     span = f"({number(found.start)} → {number(found.explained)})"
-    noise = 1e-6 * max(1.0, abs(found.start), abs(found.explained))
+    noise = 1e-6 * max(abs(found.start), abs(found.explained))
     if mass <= noise and abs(change) <= noise:
         return _check(
             Verdict.UNTESTABLE,
             f"The prediction is the same as without any input {span}, so there is no change to account for.",
         )
-    error = abs(total - change) / max(mass, noise)
+    error = abs(total - change) / max(mass, noise)  # one of them is above 0 here
     says = _says(total, change, mass, span)
     if found.method.completeness == "by_construction" and error < GOOD:
         return _check(

@@ -119,7 +119,6 @@ def _nested(path: Path, params: Params, run: Run) -> Attribution:
         gap = abs(found.sum() - (top - base)) / (np.abs(found).sum() or 1.0)
         attribution = Attribution(
             found,
-            base_value=base,
             settled=Settled("nested", moved),
             flavour=f"Clenshaw–Curtis, {intervals + 1} points"
             + (f" from {baselines} baselines" if baselines > 1 else ""),
@@ -141,9 +140,7 @@ def _captum(path: Path, params: Params, run: Run) -> Attribution:
     ends = path.sums(np.array([0.0, 1.0]), np.zeros((1, 2)))[1]
     base, top = float(ends[:, 0].mean()), float(ends[0, 1])
     delta = abs(found.sum() - (top - base)) / (np.abs(found).sum() or 1.0)
-    return Attribution(
-        found, base_value=base, settled=Settled("delta", delta), flavour=f"{params.rule}, {params.steps} steps"
-    )
+    return Attribution(found, settled=Settled("delta", delta), flavour=f"{params.rule}, {params.steps} steps")
 
 
 def _share(change: np.ndarray, whole: np.ndarray) -> float:

@@ -104,9 +104,12 @@ def explain(
 
 
 def varies(sample: Sample, players: Players, reference: Reference) -> np.ndarray:
-    """Whether taking a player away changes anything: bool (players,), by the library's own closeness."""
+    """Whether taking a player away changes anything: bool (players,).
+
+    The library asks np.isclose, which takes a price of 1,000,009 for one of 1,000,000: here only equals are equal.
+    """
     x, rows = sample.x, reference.rows
-    same = np.isclose(x, rows, equal_nan=True) if x.dtype.kind == "f" else x == rows
+    same = (x == rows) | (np.isnan(x) & np.isnan(rows)) if np.issubdtype(x.dtype, np.floating) else x == rows
     channels = tuple(range(1, 1 + x.ndim - players.owner.ndim))
     moved = ~same.all(axis=(0, *channels)).reshape(-1)
     owner = players.owner.reshape(-1)

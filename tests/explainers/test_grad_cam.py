@@ -125,7 +125,7 @@ def test_squeezenets_last_map_is_that_of_the_class_itself(x: np.ndarray) -> None
     """One map a class, averaged: w is 1 / positions for its own map and 0 elsewhere, so the map sums to the logit."""
     network = _alive(SqueezeNet(CLASSES))
     found, _ = _explain(network, x, 1)
-    logit = float(network(torch.tensor(x[None]))[0, 1])
+    logit = float(network(torch.tensor(x[None]))[0, 1].detach())
     assert found.extras["map"].sum() == pytest.approx(logit, rel=1e-5)
     assert found.notes[0] == "Layer active_head, 2 × 2."
 
