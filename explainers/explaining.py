@@ -147,7 +147,8 @@ class _Asked:
         """What the method found, with its evidence, cost and provenance."""
         attribution, card, evaluator = found.attribution, self.model.card, self.run.evaluator
         shown = None if self.method.absence == "none" else self.reference
-        own_unit = card.unit if self.target.output == "value" and card.unit else self.target.unit
+        if shown and attribution.absence:
+            shown = replace(shown, sentence=attribution.absence)
         return Explanation(
             method=self.method.id,
             title=self.method.title,
@@ -158,7 +159,7 @@ class _Asked:
             players=self.players,
             reference=shown,
             values=np.asarray(attribution.values, dtype=np.float64),
-            unit=attribution.unit or own_unit,
+            unit=attribution.unit or self.target.unit,
             prediction=self.prediction,
             explained=found.explained,
             base_value=found.start,
@@ -170,7 +171,7 @@ class _Asked:
             provenance=Provenance(
                 model_digest=card.digest,
                 sample_digest=self.sample.digest,
-                parameters=asdict(self.settings),
+                parameters=asdict(self.settings) | attribution.used,
                 seed=self.run.seed,
                 device=str(self.model.device),
                 batches=tuple(evaluator.batches),

@@ -72,6 +72,8 @@ class Attribution:
     extras: dict[str, np.ndarray] = field(default_factory=dict)  # attention, curves, ...
     notes: tuple[str, ...] = ()  # sentences for the person
     flavour: str = ""  # where only the run itself knows it; else the method's own
+    absence: str = ""  # what absence meant, where the method chose another than the reference it was given
+    used: dict[str, Any] = field(default_factory=dict)  # parameters that were automatic, as they came out
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ class Method:
     signed: bool = True
     flavour: Callable[[Any, Reference | None], str] = lambda params, reference: ""
     evaluations: Callable[[Any, int, int], int] = lambda params, players, rows: 1  # forecast: (params, players, rows)
+    effort: str = ""  # the parameter that buys accuracy with evaluations
 
     def why_not(self, card: ModelCard) -> str | None:
         """None if the method applies to this model, else a sentence."""

@@ -57,7 +57,7 @@ def resolve(card: ModelCard, found: Prediction, target: Any = None, output: str 
         raise UserError(f"output is one of {', '.join(card.outputs)} for {card.title}; {output!r} came.")
     kind = cast(Output, output)
     if target is None:
-        return Target(found.top, card.labels[found.top], kind)
+        return _target(card, found.top, kind)
     if isinstance(target, str):
         names = [label.casefold() for label in card.labels]
         if target.casefold() not in names:
@@ -70,7 +70,13 @@ def resolve(card: ModelCard, found: Prediction, target: Any = None, output: str 
         raise UserError(f"target is a class name or its number; {target!r} came.")
     if not 0 <= index < len(card.labels):
         raise UserError(f"{card.title} has classes 0 to {len(card.labels) - 1}; class {index} came.")
-    return Target(index, card.labels[index], kind)
+    return _target(card, index, kind)
+
+
+def _target(card: ModelCard, index: int, output: Output) -> Target:
+    """A binary model's logit is the logarithm of the odds; one logit of several classes is not."""
+    unit = "log-odds" if output == "logit" and card.task == "binary" else card.unit if output == "value" else ""
+    return Target(index, card.labels[index], output, unit)
 
 
 def _nearest(word: str, labels: tuple[str, ...]) -> str:

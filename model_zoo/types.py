@@ -114,11 +114,11 @@ class Target:
     index: int
     label: str
     output: Output
+    unit: str = ""  # of the number, and of every attribution of it: "logit", "log-odds", "US$"; else the output's kind
 
-    @property
-    def unit(self) -> str:
-        """The unit of every attribution of this target."""
-        return {"logit": "log-odds (logit)", "probability": "probability", "value": "value"}[self.output]
+    def __post_init__(self) -> None:
+        if not self.unit:
+            object.__setattr__(self, "unit", self.output)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_zoo.types import Players
+from model_zoo.types import Players, Sample
 
 if TYPE_CHECKING:
     import torch
+
+
+def slopes(gradient: np.ndarray | torch.Tensor, sample: Sample, players: Players) -> np.ndarray:
+    """Gradients (*lead, *x.shape) by player (*lead, players), float64: how F moves with each.
+
+    A category is a column of indicators; its slope is that of the indicator that is on. There is no moving the others.
+    """
+    elements = np.asarray(gradient, dtype=np.float64)
+    if sample.modality == "tabular":
+        owner = players.owner
+        several = np.bincount(owner[owner >= 0], minlength=players.count)[owner] > 1
+        elements = np.where(several & (sample.x == 0), 0.0, elements)
+    return credit(elements, players, sample.x.ndim)
 
 
 def credit(elements: np.ndarray | torch.Tensor, players: Players, x_axes: int, *, embedded: bool = False) -> np.ndarray:

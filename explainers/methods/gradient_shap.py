@@ -65,7 +65,7 @@ def explain(
         change = (end - from_rows).cpu().double()
         gained = credit(change * gradients, players, sample.x.ndim, embedded=embedded)  # (points, players)
         total, squares, done = total + gained.sum(0), squares + (gained**2).sum(0), part.stop
-        found = _attribution(total, squares, done, base, rows)
+        found = _attribution(total, squares, done, count, base, rows)
         if run.wants_partial and done < count:
             run.publish(found)
     return found
@@ -94,7 +94,7 @@ def _points(end: torch.Tensor, starts: torch.Tensor, times: np.ndarray) -> torch
     return column(times) * end + column(1 - times) * starts
 
 
-def _attribution(total: np.ndarray, squares: np.ndarray, done: int, base: float, rows: int) -> Attribution:
+def _attribution(total: np.ndarray, squares: np.ndarray, done: int, count: int, base: float, rows: int) -> Attribution:
     values = total / done
     error = np.sqrt(np.maximum(squares / done - values**2, 0) / max(done - 1, 1))
     return Attribution(
@@ -102,6 +102,7 @@ def _attribution(total: np.ndarray, squares: np.ndarray, done: int, base: float,
         base_value=base,
         std_error=error,
         settled=Settled("standard_error", largest_error(error, values)),
+        used={"nsamples": count},
         flavour=f"{done:,} random points" + (f", {rows} reference rows" if rows > 1 else ""),
     )
 
@@ -119,5 +120,6 @@ METHOD = Method(
     players={"text": "words"},
     absence="background",
     completeness="approximate",
+    effort="nsamples",
     evaluations=lambda params, players, rows: _points_for(params.nsamples, rows) + rows,
 )

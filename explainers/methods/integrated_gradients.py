@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FIRST = 16  # the coarsest rule; its picture is shown while finer ones are computed
 NESTED = "clenshaw_curtis"
+MANY = 1000  # players
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,12 @@ def _share(change: np.ndarray, whole: np.ndarray) -> float:
     return float(np.abs(change).sum() / (np.abs(whole).sum() or 1.0))
 
 
+def _evaluations(params: Params, players: int, rows: int) -> int:
+    """Pixels keep moving until nearly the last doubling; words and columns settle at once."""
+    doubled = max(params.steps, params.most) if params.rule == NESTED and players > MANY else params.steps
+    return rows * (doubled + 1)
+
+
 METHOD: Method = Method(
     id="integrated_gradients",
     title="Integrated gradients",
@@ -160,5 +167,6 @@ METHOD: Method = Method(
     players={"text": "words"},
     absence="baseline",
     completeness="approximate",
-    evaluations=lambda params, players, rows: rows * (params.steps + 1),
+    effort="most",
+    evaluations=_evaluations,
 )

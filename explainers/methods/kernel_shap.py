@@ -99,6 +99,7 @@ def explain(
         std_error=error,
         settled=settled,
         notes=tuple(notes),
+        used={"nsamples": coalitions},
         flavour=f"{'all ' if exact else ''}{shown:,} coalitions" + _rows(rows),
     )
 
@@ -187,5 +188,6 @@ METHOD = Method(
     players={"image": "segments", "text": "words", "tabular": "columns"},
     absence="background",
     completeness="by_construction",
+    effort="nsamples",
     evaluations=lambda params, players, rows: (_budget(params.nsamples, players) + 1) * rows + 1,
 )

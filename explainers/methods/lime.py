@@ -78,21 +78,23 @@ def explain(
     run.expect(count)
     fit = {"image": _image, "text": _text, "tabular": _table}[sample.modality]
     with quiet():
-        surrogate, note = fit(model, sample, target, players, reference, params, run)
+        surrogate, absence, notes = fit(model, sample, target, players, reference, params, run)
     values, error = surrogate.coefficients, surrogate.std_error()
     return Attribution(
         values,
         std_error=error,
         settled=Settled("standard_error", largest_error(error, values)),
         extras={"r2": np.array(surrogate.r2), "intercept": np.array(surrogate.intercept)},
-        notes=(_follows(surrogate.r2), note),
+        notes=(_follows(surrogate.r2), *notes),
         flavour=f"{count:,} samples, R² {surrogate.r2:.2f}",
+        absence=absence,
+        used={"num_samples": count},
     )
 
 
 def _image(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
-) -> tuple[Surrogate, str]:
+) -> tuple[Surrogate, str, tuple[str, ...]]:
     from lime.lime_image import LimeImageExplainer
 
     class Coalitions(LimeImageExplainer):
@@ -130,8 +132,7 @@ def _image(
         num_samples=params.num_samples,
         segmentation_fn=lambda image: players.owner,
     )
-    cover = "their own mean colour" if mean else f"the baseline ({reference.sentence})"
-    return surrogate, f"Hidden segments took {cover}."
+    return surrogate, "each hidden segment in its own mean colour" if mean else reference.sentence, ()
 
 
 def _means(picture: np.ndarray, players: Players) -> np.ndarray:
@@ -143,12 +144,12 @@ def _means(picture: np.ndarray, players: Players) -> np.ndarray:
 
 def _text(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
-) -> tuple[Surrogate, str]:
+) -> tuple[Surrogate, str, tuple[str, ...]]:
     from lime.lime_text import LimeTextExplainer
 
     # The library draws which words to hide and never looks at them, so it is given their numbers instead.
     numbers = " ".join(map(str, range(players.count)))
-    worth, note = _hidden_words(model, sample, target, players, reference, params, run)
+    worth, absence = _hidden_words(model, sample, target, players, reference, params, run)
 
     def ask(texts: list[str]) -> np.ndarray:
         present = np.zeros((len(texts), players.count), dtype=bool)
@@ -159,7 +160,7 @@ def _text(
     explainer = LimeTextExplainer(split_expression=r"\s+", bow=False, mask_string="", random_state=run.seed)
     explainer.base = surrogate = Surrogate(explainer.base)
     explainer.explain_instance(numbers, ask, labels=(0,), num_features=players.count, num_samples=params.num_samples)
-    return surrogate, note
+    return surrogate, absence, ()
 
 
 def _hidden_words(
@@ -173,7 +174,7 @@ def _hidden_words(
     where = spans(sample, players) if params.hide == USUAL else []
     text = sample.view.text[: max((stop for _, stop in where), default=0)]  # what the model did not read is left out
     if not where or not _reads_back(model, text, sample):
-        return replaced, f"Hidden {players.kind} took the baseline ({reference.sentence})."
+        return replaced, reference.sentence
 
     def shortened(present: np.ndarray) -> np.ndarray:
         unique, back = np.unique(present, axis=0, return_inverse=True)
@@ -186,7 +187,7 @@ def _hidden_words(
             found[alike] = run.evaluator.values(np.stack([ids[place] for place in alike]), target)
         return found[back.reshape(-1)]
 
-    return shortened, f"Hidden {players.kind} were taken out of the text."
+    return shortened, f"the text without the hidden {players.kind}"
 
 
 def _reads_back(model: Model, text: str, sample: Sample) -> bool:
@@ -207,7 +208,7 @@ def _without(text: str, gone: list[tuple[int, int]]) -> str:
 
 def _table(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
-) -> tuple[Surrogate, str]:
+) -> tuple[Surrogate, str, tuple[str, ...]]:
     from lime.discretize import QuartileDiscretizer
     from lime.lime_tabular import LimeTabularExplainer
 
@@ -246,8 +247,12 @@ def _table(
         num_samples=params.num_samples,
     )
     if params.discretize_continuous:
-        return surrogate, "A value says what the column's own interval or category does, against those of other rows."
-    return surrogate, "A number's value is for a rise of one standard deviation; a category's, for being as it is."
+        return surrogate, "", ("A value says what the column's own interval or category does, against other rows'.",)
+    return (
+        surrogate,
+        "",
+        ("A number's value is for a rise of one standard deviation; a category's, for being as it is.",),
+    )
 
 
 def _samples(table: bool) -> int:
@@ -271,5 +276,6 @@ METHOD = Method(
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},
     absence="background",
+    effort="num_samples",
     evaluations=lambda params, players, rows: params.num_samples or _samples(rows > 1),  # only tables bring rows
 )

@@ -67,7 +67,6 @@ def explain(
 
     values, base, finished = _solve(recorded, masker, x, params.max_evals, params, run.seed)
     found = share(values)
-    note = () if not params.blur or sample.modality != "image" else (_blurred(params.blur),)
     if finished:
         settled = Settled("exact")
     else:
@@ -82,7 +81,7 @@ def explain(
         found,
         base_value=base,
         settled=settled,
-        notes=note,
+        absence=_blurred(params.blur) if params.blur and sample.modality == "image" else "",
         flavour=f"grouped (Owen values), {sum(map(len, heard)):,} evaluations",
     )
 
@@ -149,7 +148,7 @@ def clustering(text: str, where: list[tuple[int, int]]) -> np.ndarray:
 
 
 def _blurred(width: int) -> str:
-    return f"Hidden parts were blurred over {width} × {width} pixels, in place of the baseline."
+    return f"hidden parts blurred over {width} × {width} pixels"
 
 
 METHOD = Method(
@@ -165,5 +164,6 @@ METHOD = Method(
     players={"text": "words"},
     absence="baseline",
     completeness="by_construction",
+    effort="max_evals",
     evaluations=lambda params, players, rows: params.max_evals,
 )

@@ -1,7 +1,8 @@
 """Saliency: how the output moves when an input element moves a little.
 
-Element i receives dF/dx_i, in units of F per unit of x; a pixel receives the sum over its colour channels, signed.
-For token ids a token receives the length of the gradient of its embedding, which has no sign.
+Element i receives dF/dx_i, in units of F per unit of x; a pixel receives the sum over its colour channels, signed,
+and a category the slope of its own indicator. For token ids a token receives the length of the gradient of its
+embedding, which has no sign.
 Reference: Simonyan, Vedaldi and Zisserman (2013), arXiv:1312.6034. Numbers: captum Saliency with abs=False.
 """
 
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explainers.engine.credit import credit
+from explainers.engine.credit import credit, slopes
 from explainers.types import Attribution, Method, NoParams
 from model_zoo.types import Capability, Players, Reference, Sample, Target
 
@@ -27,10 +28,11 @@ def explain(
     run.expect(1)
     inputs = model.tensor(sample.x[None])
     gradient = run.evaluator.gradients(model.entry(inputs), inputs, target)[0][0]
-    embedded = model.embedding is not None
-    elements = np.linalg.norm(gradient, axis=-1) if embedded else gradient.numpy()
-    unit = f"{target.unit} per unit of {'embedding' if embedded else 'input'}"
-    return Attribution(credit(elements, players, sample.x.ndim), unit=unit)
+    if model.embedding is not None:
+        lengths = np.linalg.norm(gradient, axis=-1)
+        unit = f"{target.unit} per unit of embedding"
+        return Attribution(credit(lengths, players, sample.x.ndim), unit=unit, flavour="length of the gradient")
+    return Attribution(slopes(gradient, sample, players), unit=f"{target.unit} per unit of input")
 
 
 METHOD = Method(

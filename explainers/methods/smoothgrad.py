@@ -1,8 +1,8 @@
 """SmoothGrad: the mean gradient over noisy copies of the input.
 
 Element i receives the mean over draws of dF/dx_i at x + noise, noise normal with a standard deviation of `noise`
-times the range of x; a pixel receives the sum over its colour channels. For token ids the noise is on the embedding,
-and a token receives the length of its mean gradient.
+times the range of x; a pixel receives the sum over its colour channels, a category the slope of its own indicator.
+For token ids the noise is on the embedding, and a token receives the length of its mean gradient.
 Reference: Smilkov et al. (2017), arXiv:1706.03825. Numbers: captum NoiseTunnel(Saliency, abs=False), same seed on the
 CPU.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explainers.engine.credit import credit
+from explainers.engine.credit import credit, slopes
 from explainers.engine.libraries import largest_error
 from explainers.types import Attribution, Method, Settled, knob
 from model_zoo.types import Capability, Players, Reference, Sample, Target
@@ -53,22 +53,28 @@ def explain(
     unit = f"{target.unit} per unit of {'embedding' if embedded else 'input'}"
 
     mean = torch.zeros(entry.shape[1:], dtype=torch.float64)  # gradient over the draws so far
-    total, squares = np.zeros(players.count), np.zeros(players.count)
-    at_once = max(1, min(params.samples, KEPT // entry[0].numel()))
+    total, squares, half = np.zeros(players.count), np.zeros(players.count), None
+    at_once = max(1, min(-(-params.samples // 2), KEPT // entry[0].numel()))
     for start in range(0, params.samples, at_once):
         gradients = run.evaluator.gradients(points[start : start + at_once], inputs, target)[0]
         done = start + len(gradients)
         if embedded:
             mean += (gradients.sum(0) - len(gradients) * mean) / done
-            lengths = np.linalg.norm(mean, axis=-1)
-            found = Attribution(credit(lengths, players, sample.x.ndim), unit=unit)
+            lengths = credit(np.linalg.norm(mean, axis=-1), players, sample.x.ndim)
+            half = lengths if 2 * start < params.samples - at_once or half is None else half
+            found = Attribution(lengths, settled=_moved(half, lengths), unit=unit)
         else:
-            each = credit(gradients, players, sample.x.ndim)  # (draws, players)
+            each = slopes(gradients, sample, players)  # (draws, players)
             total, squares = total + each.sum(0), squares + (each**2).sum(0)
             found = _attribution(total, squares, done, unit)
         if done < params.samples:
             run.publish(found)
     return found
+
+
+def _moved(half: np.ndarray, whole: np.ndarray) -> Settled:
+    """A length has no mean over draws, so it is compared with that of the first half of them."""
+    return Settled("nested", float(np.abs(whole - half).sum() / (np.abs(whole).sum() or 1.0)))
 
 
 def _attribution(total: np.ndarray, squares: np.ndarray, done: int, unit: str) -> Attribution:
@@ -90,5 +96,6 @@ METHOD = Method(
     params=Params,
     players={"text": "words"},
     flavour=lambda params, reference: f"{params.samples} copies, noise {params.noise:g} of the input's range",
+    effort="samples",
     evaluations=lambda params, players, rows: params.samples,
 )

@@ -159,3 +159,37 @@ def test_what_does_not_fit_is_one_sentence(linear_model, request_: dict, said: s
     with pytest.raises(explainers.UserError, match=said) as caught:
         explainers.explain(model, X, **request_)
     assert "\n" not in str(caught.value)
+
+
+def test_a_categorys_slope_is_that_of_its_own_indicator() -> None:
+    model = model_zoo.load("adult_mlp")
+    sample = model.sample(*model_zoo.read_example("adult_manager"))
+    found = explainers.explain(model, sample, "saliency", target=1)
+    x = torch.tensor(sample.x[None], requires_grad=True)
+    (gradient,) = torch.autograd.grad(model.forward(x)[0, 0], x)
+    for player, name in enumerate(found.players.names):
+        mine = np.flatnonzero(found.players.owner == player)
+        if len(mine) > 1:
+            mine = mine[sample.x[mine] == 1]
+        assert found.values[player] == pytest.approx(float(gradient[0, mine].sum()), rel=1e-4), name
+
+
+@pytest.mark.parametrize(("method", "parameter"), [("lime", "num_samples"), ("kernel_shap", "nsamples")])
+def test_the_record_holds_the_count_that_was_used(linear_model, method: str, parameter: str) -> None:
+    model, _ = linear_model(background=np.random.default_rng(0).normal(size=(9, 5)))
+    found = explainers.explain(model, X, method)
+    used = found.provenance.parameters[parameter]
+    assert used > 0
+    again = explainers.explain(model, X, method, **{parameter: used})
+    np.testing.assert_allclose(again.values, found.values, rtol=1e-9)
+
+
+def test_units_are_what_the_number_is(linear_model) -> None:
+    model, _ = linear_model()
+    assert explainers.explain(model, X, "occlusion").unit == "logit"
+    assert explainers.explain(model, X, "occlusion", output="probability").unit == "probability"
+    binary = model_zoo.load("adult_mlp")
+    assert (
+        explainers.explain(binary, binary.sample(*model_zoo.read_example("adult_manager")), "occlusion").unit
+        == "log-odds"
+    )

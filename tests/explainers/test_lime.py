@@ -120,7 +120,7 @@ def test_numbers_are_the_librarys_on_a_text_and_a_word_may_count_twice() -> None
     names = found.players.names
     assert names.count("not") == names.count("bad") == 2
     assert found.values[names.index("not")] != found.values[5]
-    assert "taken out" in found.notes[1]
+    assert "without the hidden" in found.reference.sentence
 
 
 def test_token_ids_without_a_text_take_the_baseline() -> None:
@@ -128,9 +128,9 @@ def test_token_ids_without_a_text_take_the_baseline() -> None:
     ids = np.array([3, 4, 5, 0, 7])  # a pad in the middle is no text that anybody can write
     found = explainers.explain(model, ids, "lime", target=1, num_samples=60)
     assert found.players.count == 4
-    assert "took the baseline" in found.notes[1]
+    assert "without the hidden" not in found.reference.sentence
     words = explainers.explain(model, TEXT, "lime", target=1, num_samples=60, hide="baseline", baseline="mask")
-    assert "every word replaced by <mask>" in words.notes[1]
+    assert "every word replaced by <mask>" in words.reference.sentence
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
