@@ -16,7 +16,9 @@ from model_zoo.types import Output, Task, UserError
 
 Function = Callable[[np.ndarray], np.ndarray]
 TREES = ("xgboost", "lightgbm", "catboost")
-SKLEARN_TREES = re.compile(r"(Forest|ExtraTrees?|DecisionTree|GradientBoosting)(Classifier|Regressor)|IsolationForest")
+SKLEARN_TREES = re.compile(
+    r"(Forest|ExtraTrees?|DecisionTree|(Hist)?GradientBoosting)(Classifier|Regressor)|IsolationForest"
+)
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def _margin(estimator: Any) -> Callable[[Any], Any] | None:
         return lambda rows: estimator.predict(rows, prediction_type="RawFormulaVal")
     named = type(estimator).__name__
     logit = "LogisticRegression" in named or "GradientBoosting" in named
+    if logit and getattr(estimator, "loss", None) == "exponential":  # its decision is half the log-odds
+        return lambda rows: 2 * estimator.decision_function(rows)
     return estimator.decision_function if logit and hasattr(estimator, "decision_function") else None
 
 

@@ -7,8 +7,11 @@ add up, in its units. The interventional flavour also explains the probability o
 scaled for each background row so that they add up to the change in probability. A column with several encoded features
 gets their sum. Class 0 of a binary model has the negated margin of class 1.
 The library's own check of additivity is off: ours compares with what the model itself predicts, and so also catches
-trees that the library misreads (shap issue 3436). For the same reason the start of the interventional flavour is the
+trees that the library misreads (shap issue 3436); where it fails, because the prediction passes a link after the trees
+or is no sum of them at all, nothing is shown. For the same reason the start of the interventional flavour is the
 model's own mean over the background: for several classes of XGBoost 3 the library adds the first one's offset to all.
+x and the background are rounded to float32 where the ensemble does that before it compares with a threshold, and
+handed to the library as ranks among the thresholds, since its interventional flavour keeps those as float32.
 Reference: Lundberg and others (2020), arXiv:1905.04610.
 Numbers: shap TreeExplainer, same background and flavour, exactly.
 """
@@ -32,6 +35,11 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 INTERVENTIONAL, PATH = "interventional", "tree_path_dependent"
+FEW = 8  # rows on which the trees' sums are compared with the model, where that takes Shapley values
+MOST_NODES = 2**15 - 1  # of a tree; the library's interventional flavour numbers nodes in 16 bits
+CATEGORIES = (
+    "shap reads trees with categorical splits only in the tree_path_dependent flavour; choose that one, or KernelSHAP."
+)
 
 
 @dataclass(frozen=True)
@@ -51,25 +59,40 @@ def explain(
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
     run.check()
+    flavour = params.feature_perturbation
+    rows = _as_compared(model.trees, np.concatenate([sample.x[None], reference.rows]))
     with quiet(), _readable():
-        explainer = _explainer(model, target, reference, params.feature_perturbation)
-        values = explainer.shap_values(sample.x[None], check_additivity=False)
-    # XGBoost's expected value is right only after the first call, so it is read here (shap issue 4498).
-    features, base = _of_target(np.asarray(values), np.asarray(explainer.expected_value), model, target)
+        explainer = _explainer(model, target, rows[1:], flavour)
+        if flavour == INTERVENTIONAL:
+            rows = _ranked(explainer, rows)
+            values = np.asarray(explainer.shap_values(rows[:1], check_additivity=False))
+            sums = np.asarray(explainer.model.predict(rows))
+        else:
+            rows = rows[:FEW]
+            values = np.asarray(explainer.shap_values(rows, check_additivity=False))
+            # XGBoost's expected value is right only after the first call, so it is read here (shap issue 4498).
+            bases = np.asarray(explainer.expected_value)
+            sums = values.sum(1) + bases
+    features = _of_target(values, values.ndim == 3, model, target)[0]
+    own = run.evaluator.values(np.concatenate([sample.x[None], reference.rows])[: len(rows)], target)
+    _check_reading(model, _of_target(sums, values.ndim == 3, model, target), own)
+    base = float(own[1:].mean())
+    if flavour == PATH:
+        base = float(_of_target(bases, bases.size > 1, model, target).item())
     notes = []
-    if params.feature_perturbation == PATH:
+    if flavour == PATH:
         notes.append("Absent features follow the trees' own training counts; the background rows were not used.")
     if explainer.model_output == "probability":
         notes.append("shap shares the logit and rescales it to the probability, row by row of the background.")
     if model.card.modality == "tabular" and players.owner.size > players.count:
         notes.append("A category's value is the sum over its encoded parts.")
-    rows = f", {len(reference.rows)} background rows" if params.feature_perturbation == INTERVENTIONAL else ""
+    told = f", {len(reference.rows)} background rows" if flavour == INTERVENTIONAL else ""
     return Attribution(
         credit(features, players, sample.x.ndim),
-        base_value=base if params.feature_perturbation == PATH else None,
+        base_value=base,
         settled=Settled("exact"),
         notes=tuple(notes),
-        flavour=params.feature_perturbation.replace("_", " ") + rows,
+        flavour=flavour.replace("_", " ") + told,
     )
 
 
@@ -83,22 +106,25 @@ def _readable() -> Iterator[None]:
     except InvalidModelError as error:
         raise UserError(f"shap cannot read these trees ({error}). Use KernelSHAP, which asks any model.") from error
     except (ExplainerError, NotImplementedError) as error:  # it says so of trees that split by sets of categories
-        raise UserError(
-            "shap reads trees with categorical splits only in the tree_path_dependent flavour; choose that one,"
-            " or KernelSHAP."
-        ) from error
+        raise UserError(CATEGORIES) from error
 
 
-def _explainer(model: Model, target: Target, reference: Reference, flavour: str) -> Any:
+def _explainer(model: Model, target: Target, background: np.ndarray, flavour: str) -> Any:
     from shap import TreeExplainer
     from shap.maskers import Independent
 
+    if np.any(getattr(model.trees, "is_categorical_", None)):  # of scikit-learn's histogram boosting
+        raise UserError(
+            f"shap reads categorical splits of {type(model.trees).__name__} as if they were splits of numbers, which"
+            " would give wrong values. Use KernelSHAP, which asks any model."
+        )
     rows = None
     if flavour == INTERVENTIONAL:  # a bare array of more than 100 rows would be thinned silently
-        rows = Independent(reference.rows, max_samples=len(reference.rows))
+        rows = Independent(background, max_samples=len(background))
+    trees = _half_log_odds(model.trees) or model.trees
 
     def build(output: str) -> Any:
-        return TreeExplainer(model.trees, rows, feature_perturbation=flavour, model_output=output)
+        return TreeExplainer(trees, rows, feature_perturbation=flavour, model_output=output)
 
     explainer = build("raw")
     leaves = explainer.model.tree_output  # "log_odds", "probability", "raw_value" or None if the library cannot tell
@@ -111,18 +137,85 @@ def _explainer(model: Model, target: Target, reference: Reference, flavour: str)
         explainer = build("probability")
     elif target.output == "logit" and leaves == "probability":
         raise UserError("These trees vote in probabilities and have no logit. Explain the probability instead.")
+    if flavour == INTERVENTIONAL and np.any(np.asarray(getattr(explainer.model, "threshold_types", 0)) > 0):
+        raise UserError(CATEGORIES)
+    if flavour == INTERVENTIONAL and explainer.model.thresholds.shape[1] > MOST_NODES:
+        raise UserError(
+            f"shap counts the nodes of a tree up to {MOST_NODES:,}; these have {explainer.model.thresholds.shape[1]:,}."
+            " Choose the tree_path_dependent flavour, or KernelSHAP."
+        )
     return explainer
 
 
-def _of_target(values: np.ndarray, bases: np.ndarray, model: Model, target: Target) -> tuple[np.ndarray, float]:
-    """Feature values (features,) and base of the target, from (1, features) or (1, features, outputs)."""
-    outputs = values.shape[2] if values.ndim == 3 else 1
-    column = target.index if outputs > 1 else 0
-    found = values[0, :, column] if values.ndim == 3 else values[0]
-    base = float(bases.reshape(-1)[column if bases.size > 1 else 0])
-    if model.card.task == "binary" and outputs == 1 and target.index == 0:
-        return -found, 1 - base if target.output == "probability" else -base
-    return found, base
+def _as_compared(trees: Any, rows: np.ndarray) -> np.ndarray:
+    """Rows (n, features) in the precision in which these trees compare them with thresholds, as float64."""
+    lineage = type(trees).__mro__
+    whole = any(one.__module__.startswith("lightgbm") or one.__name__.startswith("HistGradient") for one in lineage)
+    return np.asarray(rows, dtype=np.float64 if whole else np.float32).astype(np.float64)
+
+
+def _ranked(explainer: Any, rows: np.ndarray) -> np.ndarray:
+    """Rows (n, features) as the number of thresholds below each value; the explainer's own become their ranks.
+
+    The library keeps thresholds as float32 in this flavour, which moves some across a value on a decimal grid; whole
+    numbers stay as they are, and x <= threshold holds for ranks exactly where it held for the values.
+    """
+    ensemble = explainer.model
+    flat, owner = ensemble.thresholds.reshape(-1), ensemble.features.reshape(-1)
+    inner = np.flatnonzero(ensemble.children_left.reshape(-1) >= 0)
+    inner = inner[np.argsort(owner[inner], kind="stable")]
+    ranks, found = np.zeros_like(flat), np.where(np.isnan(rows), np.nan, 0.0)
+    for nodes in np.split(inner, np.flatnonzero(np.diff(owner[inner])) + 1) if inner.size else ():
+        column = owner[nodes[0]]
+        ladder, ranks[nodes] = np.unique(flat[nodes], return_inverse=True)
+        known = ~np.isnan(rows[:, column])
+        found[known, column] = np.searchsorted(ladder, rows[known, column])
+    ensemble.thresholds = ranks.reshape(ensemble.thresholds.shape)
+    explainer.data = found[1:]
+    return found
+
+
+def _half_log_odds(trees: Any) -> dict[str, Any] | None:
+    """scikit-learn's boosting with the exponential loss, whose trees add up half the log-odds, doubled; else None."""
+    if getattr(trees, "loss", None) != "exponential" or type(trees.init_).__name__ != "DummyClassifier":
+        return None
+    parts = [one.tree_ for one in trees.estimators_[:, 0]]
+    share = trees.init_.class_prior_[1]
+    return {
+        "tree_output": "log_odds",
+        "base_offset": np.log(share / (1 - share)),
+        "trees": [
+            {
+                "children_left": one.children_left,
+                "children_right": one.children_right,
+                "children_default": one.children_right,
+                "features": one.feature,
+                "thresholds": one.threshold,
+                "values": 2 * trees.learning_rate * one.value.reshape(-1, 1),
+                "node_sample_weight": one.weighted_n_node_samples,
+            }
+            for one in parts
+        ],
+    }
+
+
+def _check_reading(model: Model, sums: np.ndarray, own: np.ndarray) -> None:
+    """UserError where the trees' sums and the model's own numbers, (rows,) each, differ by more than a constant."""
+    sums, own = sums - sums.mean(), np.asarray(own, dtype=np.float64)
+    error = float(np.abs(sums - (own - own.mean())).max())
+    if error > 1e-4 * float(np.abs(sums).max()) + 1e-5 * float(np.abs(own).max()) + 1e-12:
+        raise UserError(
+            f"The trees do not add up to what {model.card.title} predicts (they are {error:.3g} away): it passes their"
+            " sum through a function, such as an exponential, or shap misreads them. Use KernelSHAP, which asks any"
+            " model."
+        )
+
+
+def _of_target(found: np.ndarray, each: bool, model: Model, target: Target) -> np.ndarray:
+    """The target's part of what shap says, of its last axis if that is one for each output; class 0 mirrors class 1."""
+    if each:
+        return found[..., target.index if found.shape[-1] > 1 else 0]
+    return -found if model.card.task == "binary" and target.index == 0 else found
 
 
 METHOD = Method(
@@ -138,5 +231,5 @@ METHOD = Method(
     params=Params,
     absence="background",
     completeness="by_construction",
-    evaluations=lambda params, players, rows: rows if params.feature_perturbation == INTERVENTIONAL else 0,
+    evaluations=lambda params, players, rows: rows + 1 if params.feature_perturbation == INTERVENTIONAL else FEW,
 )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 import shap
+import sklearn.datasets
 import sklearn.ensemble
+import sklearn.tree
 import xgboost
 
 import explainers
+from model_zoo import wrap
 from model_zoo.modalities.tabular import TableInput
 from model_zoo.model import Model
 from model_zoo.types import Capability, Column, ModelCard, UserError
@@ -132,5 +138,148 @@ def test_what_the_library_cannot_read_is_a_sentence() -> None:
 
 def test_it_evaluates_the_background_alone_and_says_that_nothing_was_sampled() -> None:
     found = explainers.explain(boosted(), X, "tree_shap")
-    assert found.cost.forward == 121
+    assert found.cost.forward == 122  # the background, and x for our own check and the evidence's
     assert next(check for check in found.evidence if check.id == "settled").verdict == "exact"
+
+
+# -- against the definition --------------------------------------------------------------------------------------
+
+
+def enumerated(score, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Shapley values (features,) of v(S) = mean score of the rows with x on S, from all coalitions."""
+    count = len(x)
+    worth = {}
+    for kept in itertools.product([False, True], repeat=count):
+        worth[kept] = float(np.mean(score(np.where(kept, x, rows))))
+    values = np.zeros(count)
+    for kept, value in worth.items():
+        size = sum(kept)
+        for one in range(count):
+            if not kept[one]:
+                weight = math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
+                values[one] += weight * (worth[(*kept[:one], True, *kept[one + 1 :])] - value)
+    return values
+
+
+IRIS, KIND = sklearn.datasets.load_iris(return_X_y=True)
+
+
+@pytest.mark.parametrize(
+    "trees",
+    [
+        sklearn.tree.DecisionTreeClassifier(random_state=0),
+        sklearn.ensemble.ExtraTreesClassifier(5, random_state=0),
+        xgboost.XGBClassifier(n_estimators=4, max_depth=3, n_jobs=1),
+    ],
+    ids=["tree", "extra trees", "xgboost"],
+)
+def test_data_on_a_decimal_grid_take_the_branches_that_the_model_takes(trees) -> None:
+    trees.fit(IRIS, KIND)
+    boosted_here = isinstance(trees, xgboost.XGBClassifier)
+    one = wrap(trees, background=IRIS[::5], output="logit" if boosted_here else None)
+    for row in range(0, 150, 6):
+        found = explainers.explain(one, IRIS[row], "tree_shap", target=1)
+
+        def score(rows: np.ndarray) -> np.ndarray:
+            return (trees.predict(rows, output_margin=True) if boosted_here else trees.predict_proba(rows))[:, 1]
+
+        np.testing.assert_allclose(found.values, enumerated(score, IRIS[row], IRIS[::5]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind", [sklearn.ensemble.RandomForestRegressor, sklearn.ensemble.HistGradientBoostingRegressor]
+)
+def test_a_threshold_on_the_grid_is_compared_whole(kind) -> None:
+    grid = DRAW.integers(0, 5, size=(200, 4)) * 0.1  # thresholds such as (0.2 + 0.4) / 2 lie beside the value 0.3
+    height = grid[:, 0] * grid[:, 1] + grid[:, 2]
+    trees = kind(random_state=0, **({"n_estimators": 8} if "Forest" in kind.__name__ else {"max_iter": 8}))
+    one = wrap(trees.fit(grid, height), background=grid[:20])
+    for row in range(50, 60):
+        found = explainers.explain(one, grid[row], "tree_shap")
+        np.testing.assert_allclose(found.values, enumerated(trees.predict, grid[row], grid[:20]), atol=1e-6)
+
+
+def test_a_tree_gives_what_enumeration_gives_for_the_row_that_was_wrong_once() -> None:
+    one = wrap(sklearn.tree.DecisionTreeClassifier(random_state=0).fit(IRIS, KIND), background=IRIS[::5])
+    found = explainers.explain(one, IRIS[126], "tree_shap", target=1)
+    np.testing.assert_allclose(found.values, [0, -4 / 15, 1 / 12, -0.15], atol=1e-12)
+
+
+@pytest.mark.parametrize("flavour", ["interventional", "tree_path_dependent"])
+def test_the_exponential_loss_adds_up_half_the_log_odds_and_is_doubled(flavour: str) -> None:
+    trees = sklearn.ensemble.GradientBoostingClassifier(loss="exponential", n_estimators=9, random_state=0)
+    trees.fit(ROWS, TWO)
+
+    def log_odds(rows: np.ndarray) -> np.ndarray:
+        shares = trees.predict_proba(rows)
+        return np.log(shares[:, 1] / shares[:, 0])
+
+    one = wrap(trees, background=ROWS[:30], output="logit")
+    for target, sign in ((1, 1), (0, -1)):
+        found = explainers.explain(one, X, "tree_shap", target=target, feature_perturbation=flavour)
+        assert found.explained == pytest.approx(sign * log_odds(X[None])[0])
+        assert found.values.sum() + found.base_value == pytest.approx(found.explained)
+        if flavour == "interventional":
+            exact = enumerated(log_odds, X, ROWS[:30])
+            np.testing.assert_allclose(found.values, sign * exact, atol=1e-6)
+            np.testing.assert_allclose(explainers.explain(one, X, "kernel_shap", target=target).values, sign * exact)
+    if flavour == "interventional":
+        chance = explainers.explain(wrap(trees, background=ROWS[:30]), X, "tree_shap", target=1)
+        change = trees.predict_proba(X[None])[0, 1] - trees.predict_proba(ROWS[:30])[:, 1].mean()
+        assert chance.values.sum() == pytest.approx(change)
+
+
+@pytest.mark.parametrize("flavour", ["interventional", "tree_path_dependent"])
+@pytest.mark.parametrize("objective", ["count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic", "isolation"])
+def test_a_prediction_behind_a_link_is_refused(objective: str, flavour: str) -> None:
+    if objective == "isolation":
+        trees = sklearn.ensemble.IsolationForest(n_estimators=5, random_state=0).fit(ROWS)
+    else:
+        heights = TWO if objective == "reg:logistic" else np.exp(NUMBER / 4)
+        trees = xgboost.XGBRegressor(n_estimators=4, max_depth=3, objective=objective, n_jobs=1).fit(ROWS, heights)
+    with pytest.raises(UserError, match=r"passes their sum through a function, .* Use KernelSHAP"):
+        explainers.explain(wrap(trees, background=ROWS[:30]), X, "tree_shap", feature_perturbation=flavour)
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror"])
+def test_a_prediction_without_a_link_is_explained(objective: str) -> None:
+    trees = xgboost.XGBRegressor(n_estimators=6, max_depth=3, objective=objective, n_jobs=1).fit(ROWS, 1e3 + NUMBER)
+    found = explainers.explain(wrap(trees, background=ROWS[:30]), X, "tree_shap")
+    np.testing.assert_allclose(found.values, enumerated(trees.predict, X, ROWS[:30]), atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3])
+def test_histogram_boosting_is_read_where_it_splits_numbers(classes: int) -> None:
+    kind = (
+        sklearn.ensemble.HistGradientBoostingClassifier if classes else sklearn.ensemble.HistGradientBoostingRegressor
+    )
+    trees = kind(max_iter=6, random_state=0).fit(ROWS, {0: NUMBER, 2: TWO, 3: THREE}[classes])
+    one = wrap(trees, background=ROWS[:30], output="logit" if classes else None)
+    for target in range(classes or 1):
+
+        def score(rows: np.ndarray, target: int = target) -> np.ndarray:
+            if classes == 0:
+                return trees.predict(rows)
+            found = trees.decision_function(rows)
+            return found[:, target] if classes == 3 else found * (2 * target - 1)
+
+        found = explainers.explain(one, X, "tree_shap", target=target)
+        np.testing.assert_allclose(found.values, enumerated(score, X.astype(float), ROWS[:30]), atol=1e-6)
+
+
+def test_a_class_that_no_row_has_a_chance_of_gets_nothing() -> None:
+    trees = sklearn.tree.DecisionTreeClassifier(max_depth=4, random_state=0).fit(IRIS, KIND)
+    found = explainers.explain(wrap(trees, background=IRIS[:20]), IRIS[25], "tree_shap", target=2)
+    np.testing.assert_allclose(found.values, 0, atol=1e-15)
+
+
+def test_histogram_boosting_with_categories_or_a_link_says_why_not() -> None:
+    colours = np.hstack([np.digitize(ROWS[:, :1], [-0.5, 0.5]), ROWS[:, 1:]])
+    trees = sklearn.ensemble.HistGradientBoostingRegressor(max_iter=4, categorical_features=[0]).fit(colours, NUMBER)
+    with pytest.raises(
+        UserError, match=r"shap reads categorical splits of HistGradientBoostingRegressor .* KernelSHAP"
+    ):
+        explainers.explain(wrap(trees, background=colours[:30]), colours[3], "tree_shap")
+    trees = sklearn.ensemble.HistGradientBoostingRegressor(loss="poisson", max_iter=4).fit(ROWS, np.exp(NUMBER / 4))
+    with pytest.raises(UserError, match="passes their sum through a function"):
+        explainers.explain(wrap(trees, background=ROWS[:30]), X, "tree_shap")
