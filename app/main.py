@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import config, state
-from app.components import frame
+from app.components import asking, frame
 from app.components.guard import guarded, say
 from app.screens import screens
 
@@ -15,6 +15,7 @@ def main() -> None:
     st.set_page_config(config.NAME, page_icon=frame.ICON, layout="wide", initial_sidebar_state="expanded")
     frame.draw()
     state.keep_owner()
+    asking.keep()
     pages = [
         st.Page(
             guarded(one.render), title=one.page.title, icon=one.page.icon, url_path=one.page.url_path, default=not place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Container
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.state import Selection
 from explainers import registry, words
 from explainers.runtime.types import Job, Look, Request
 from explainers.types import Method, validate
-from model_zoo.types import ModelCard
+from model_zoo.types import ModelCard, UserError
 
 FIRST = {
     "image": ("grad_cam", "integrated_gradients"),
@@ -29,6 +30,11 @@ FIRST = {
 OUTPUTS = {"logit": "Log-odds", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
 CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/")  # how keys begin
+BASELINES = {
+    "image": {"zero": "Model's zero", "blur": "Blurred photo"},
+    "text": {"mask": "Mask token", "pad": "Padding token"},
+    "tabular": {"mean": "Mean of the training rows"},
+}  # what a name of a baseline is, in words
 ROWS = 100  # what a background is taken to have, for the forecast
 
 
@@ -41,10 +47,37 @@ class Preview:
 
 
 def keep() -> None:
-    """Hold on to what was chosen while its widgets are not on the screen: Streamlit forgets those it does not draw."""
+    """Hold on to what was chosen while its widgets are not on the screen: Streamlit forgets those it does not draw.
+
+    The router calls it before every screen: a bad file, another modality or another screen leave the choices alone.
+    """
     for key in list(st.session_state):
         if str(key).startswith(CHOICES) and not str(key).endswith("/reset"):
             st.session_state[key] = st.session_state[key]
+
+
+def restore(card: ModelCard, chose: Selection, jobs: list[Job]) -> None:
+    """After a refresh, choose again what the jobs in the address were asked with."""
+    if jobs and _methods_key(card) not in st.session_state:
+        adopt(card, chose, jobs)
+
+
+def adopt(card: ModelCard, chose: Selection, jobs: list[Job]) -> None:
+    """Make the choices of these jobs the choices of the form."""
+    possible = {one.id: one for one in applying(card)}
+    asked = {job.request.method: job.request for job in jobs if job.request.method in possible}
+    st.session_state[_methods_key(card)] = list(asked)
+    for id, request in asked.items():
+        method = possible[id]
+        knobs.put(method, _scope(card), request.parameters)
+        wanted = {
+            f"target/{_key(card, chose)}": request.target,
+            f"output/{card.id}": request.output,
+            f"baseline/{card.id}": request.baseline,
+            _players_key(card, method): request.players,
+            _seed_key(method): request.seed,
+        }
+        st.session_state.update({key: value for key, value in wanted.items() if value is not None})
 
 
 def applying(card: ModelCard) -> tuple[Method, ...]:
@@ -74,6 +107,10 @@ def preview(card: ModelCard) -> Preview | None:
 def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
     """Which number is explained: a class with its probability, as log-odds or probability, against which baseline."""
     key = _key(card, chose)
+    _among(f"target/{key}", range(len(card.labels)))
+    _among(f"output/{card.id}", card.outputs)
+    if look is not None:
+        _among(f"baseline/{card.id}", look.baselines)
     if look is not None and look.prediction.probabilities is not None:
         shares = look.prediction.probabilities
         order = [int(one) for one in np.argsort(-shares, kind="stable")]
@@ -99,10 +136,15 @@ def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
         st.selectbox(
             "What absence means",
             look.baselines,
-            format_func=lambda one: one.replace("_", " ").capitalize(),
+            format_func=lambda one: baseline_title(card, one) + (" (default)" if one == look.baselines[0] else ""),
             key=f"baseline/{card.id}",
             help="What stands in for a part that is taken away. Methods that average over a background do not use it.",
         )
+
+
+def baseline_title(card: ModelCard, name: str) -> str:
+    """What a person calls this baseline."""
+    return BASELINES.get(card.modality, {}).get(name) or name.replace("_", " ").capitalize()
 
 
 def methods(card: ModelCard, chose: Selection, look: Look | None, running: list[Job]) -> None:
@@ -115,8 +157,6 @@ def methods(card: ModelCard, chose: Selection, look: Look | None, running: list[
         format_func=lambda one: plain(registry.method(one).title),
         key=_methods_key(card),
     )
-    for method in ticked:
-        knobs.keep(method, _scope(card))
     with st.container(horizontal=True, vertical_alignment="center", key="ask"):
         busy = any(job.status in ACTIVE for job in running)
         if busy:
@@ -144,9 +184,10 @@ def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
             f'<div class="as-about">{escape(method.summary)}<div class="as-quiet">{escape(method.source)}. '
             f"Numbers: {escape(method.library)}.</div></div>"
         )
-        knobs.form(method, _scope(card))
-        kinds = [one for one in (look.player_kinds if look else ()) if _fits(method, one)]
+        knobs.form(method, _scope(card), card.modality)
+        kinds = [one for one in (look.player_kinds if look else ()) if _fits(card, method, one)]
         if len(kinds) > 1:
+            _among(_players_key(card, method), kinds)
             st.session_state.setdefault(_players_key(card, method), _kind(card, method))
             st.selectbox("Credit goes to", kinds, key=_players_key(card, method))
         if any("samples" in one.name for one in fields(method.params)):  # the others do not throw dice
@@ -154,8 +195,15 @@ def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
             st.number_input("Seed", 0, 2**32 - 1, key=_seed_key(method), help="The same seed gives the same values.")
 
 
-def _fits(method: Method, kind: str) -> bool:
-    return kind != "pixels" or method.family not in BY_PLAYERS
+def _fits(card: ModelCard, method: Method, kind: str) -> bool:
+    """Pixels are too many to switch one at a time; a method that takes them by default has a way of its own."""
+    return kind != "pixels" or method.family not in BY_PLAYERS or _default_kind(card, method) == "pixels"
+
+
+def _among(key: str, options: Container[Any]) -> None:
+    """Forget a choice that is not to be had here: an address may bring it from anywhere."""
+    if key in st.session_state and st.session_state[key] not in options:
+        del st.session_state[key]
 
 
 def _others(card: ModelCard) -> None:
@@ -214,9 +262,10 @@ def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> No
     """One job a method; all jobs of one click share a group."""
     key, group = _key(card, chose), secrets.token_hex(8)
     shared().forget_failures()
-    ids = [
-        shared().runtime.submit(
-            Request(
+    ids: list[str] = []
+    try:
+        for method in ticked:
+            request = Request(
                 model=card.id,
                 input=chose.input,
                 method=method.id,
@@ -227,12 +276,11 @@ def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> No
                 players=st.session_state.get(_players_key(card, method)),
                 seed=int(st.session_state.get(_seed_key(method)) or 0),
                 group=group,
-            ),
-            state.owner(),
-        )
-        for method in ticked
-    ]
-    state.change(jobs=tuple(ids))
+            )
+            ids.append(shared().runtime.submit(request, state.owner()))
+    finally:  # if one is refused, those before it run and must be seen
+        if ids:
+            state.change(jobs=tuple(ids))
 
 
 def _baseline(card: ModelCard, method: Method) -> str | None:
@@ -241,15 +289,25 @@ def _baseline(card: ModelCard, method: Method) -> str | None:
 
 @answering
 def _cancel(running: list[Job]) -> None:
+    """Stop them all; the last refusal is said once every one was asked."""
+    refused: UserError | None = None
     for job in running:
         if job.status in ACTIVE:
-            shared().runtime.cancel(job.id)
+            try:
+                shared().runtime.cancel(job.id)
+            except UserError as error:
+                refused = error
+    if refused is not None:
+        raise refused
 
 
 def _kind(card: ModelCard, method: Method) -> str:
+    return st.session_state.get(_players_key(card, method)) or _default_kind(card, method)
+
+
+def _default_kind(card: ModelCard, method: Method) -> str:
     finest = {"image": "pixels", "text": "tokens", "tabular": "columns"}.get(card.modality, "")
-    default = method.players.get(card.modality) or finest
-    return st.session_state.get(_players_key(card, method)) or default
+    return method.players.get(card.modality) or finest
 
 
 def _scope(card: ModelCard) -> str:

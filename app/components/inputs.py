@@ -114,6 +114,8 @@ def _texts(card: ModelCard, chosen: Selection) -> None:
 
 @answering
 def _typed(model: str, key: str) -> None:
+    if not st.session_state[key].strip():
+        raise UserError("There is no text to read yet; type or paste some, then press “Read this text”.")
     _give(model, st.session_state[key].encode(), "typed text")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import Field, fields
-from typing import Any
+from typing import Any, cast
 
 import streamlit as st
 
 from app.components.markup import plain
 from explainers.types import Method
+
+ONLY_FOR = {"For images": "image", "For texts": "text", "For tables": "tabular"}  # how the help of a parameter begins
+AUTOMATIC_STEP = 100
 
 
 def title(knob: Field[Any]) -> str:
@@ -16,10 +19,16 @@ def title(knob: Field[Any]) -> str:
     return str(knob.metadata.get("label") or knob.name.replace("_", " ").capitalize())
 
 
-def form(method: Method, scope: str) -> None:
+def automatic(knob: Field[Any]) -> bool:
+    """Whether the parameter's 0 stands for a number that the method finds by itself."""
+    return knob.default == 0 and "0 takes" in str(knob.metadata.get("help"))
+
+
+def form(method: Method, scope: str, modality: str) -> None:
     """Widgets for every parameter of the method, the advanced ones last; values live in the session under `scope`."""
-    simple = [one for one in fields(method.params) if not one.metadata.get("advanced")]
-    advanced = [one for one in fields(method.params) if one.metadata.get("advanced")]
+    shown = [one for one in fields(method.params) if _concerns(one, modality)]
+    simple = [one for one in shown if not one.metadata.get("advanced")]
+    advanced = [one for one in shown if one.metadata.get("advanced")]
     for knob in simple:
         _widget(knob, _key(method, scope, knob))
     if advanced:
@@ -53,16 +62,24 @@ def changed(method: Method, scope: str) -> bool:
 
 def reset(method: Method, scope: str) -> None:
     """Put every parameter back."""
-    for knob in fields(method.params):
-        st.session_state[_key(method, scope, knob)] = knob.default
+    put(method, scope, {})
 
 
-def keep(method: Method, scope: str) -> None:
-    """Hold on to values while the form is not on the screen: Streamlit forgets those of widgets it does not draw."""
+def put(method: Method, scope: str, given: dict[str, Any]) -> None:
+    """Give every parameter the value in `given`, else its default."""
     for knob in fields(method.params):
-        key = _key(method, scope, knob)
-        if key in st.session_state:
-            st.session_state[key] = st.session_state[key]
+        value, kind = given.get(knob.name), cast("type", type(knob.default))
+        st.session_state[_key(method, scope, knob)] = _start(knob) if value is None else kind(value)
+
+
+def _start(knob: Field[Any]) -> Any:
+    return None if automatic(knob) else knob.default
+
+
+def _concerns(knob: Field[Any], modality: str) -> bool:
+    """Whether the parameter does anything for this modality: some say for whom they are."""
+    start = str(knob.metadata.get("help") or "").partition(":")[0]
+    return ONLY_FOR.get(start, modality) == modality
 
 
 def _key(method: Method, scope: str, knob: Field[Any]) -> str:
@@ -73,14 +90,16 @@ def _widget(knob: Field[Any], key: str) -> None:
     about = knob.metadata
     default, low, high = knob.default, about.get("low"), about.get("high")
     label, help = plain(title(knob)), about.get("help") or None
-    st.session_state.setdefault(key, default)
+    st.session_state.setdefault(key, _start(knob))
     choices = about.get("choices") or ()
     if choices:
         st.selectbox(label, choices, key=key, help=help, format_func=lambda one: str(one).replace("_", " "))
     elif isinstance(default, bool):
         st.toggle(label, key=key, help=help)
     elif isinstance(default, int):
-        st.number_input(label, _whole(low), _whole(high), step=_step(default), key=key, help=help)
+        hint = "automatic" if automatic(knob) else None
+        step = AUTOMATIC_STEP if automatic(knob) else _step(default)
+        st.number_input(label, _whole(low), _whole(high), step=step, key=key, help=help, placeholder=hint)
     elif isinstance(default, float):
         st.number_input(label, _real(low), _real(high), step=_fine(default), format="%g", key=key, help=help)
     else:

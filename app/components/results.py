@@ -129,7 +129,10 @@ def _follow(waiting: dict[str, Waiting]) -> None:
     """Progress of every running job; the whole screen is drawn again when one ends or has something new to show."""
     runtime = shared().runtime
     for id, one in waiting.items():
-        job = runtime.job(id)
+        try:
+            job = runtime.job(id)
+        except UserError:  # deleted meanwhile
+            st.rerun()
         fresh = runtime.partial(id) is not one.partial and time.monotonic() - one.drawn > REDRAW
         if job.status not in ACTIVE or fresh:
             st.rerun()

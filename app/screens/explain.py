@@ -31,12 +31,11 @@ def render() -> None:
     card = known[chosen.model]
     jobs = results.jobs(chosen.jobs)
     done = tuple(results.finished(jobs).values())
+    asking.restore(card, chosen, jobs)
 
     ahead = asking.preview(card)
     asked = shared().look(card.id, chosen.input, ahead.kind if ahead else None, **(ahead.options if ahead else {}))
-    look, problem = _answer(asked)
-    if look is None:
-        asking.keep()
+    look, problem, passing = _answer(asked)
 
     # Every part has a place of its own from the start, so that nothing of the screen before is left beside it.
     head, saw, ask, found = (st.container(key=f"explain-{part}") for part in ("head", "saw", "ask", "found"))
@@ -45,7 +44,8 @@ def render() -> None:
     if problem is not None:
         with saw:
             notice(problem)
-            st.button("Try again", key="retry", icon=":material/refresh:", on_click=shared().forget_failures)
+            if passing:
+                st.button("Try again", key="retry", icon=":material/refresh:", on_click=shared().forget_failures)
         return
     with saw:
         left, middle, right = st.columns([4, 4, 3], gap="medium")
@@ -68,15 +68,15 @@ def render() -> None:
         export.buttons(done, "explain")
 
 
-def _answer(asked: Future[Look]) -> tuple[Look | None, str | None]:
-    """The look, or None while it is on its way; and a sentence if it failed."""
+def _answer(asked: Future[Look]) -> tuple[Look | None, str | None, bool]:
+    """The look, or None while it is on its way; a sentence if it failed; and whether asking again may help."""
     wait([asked], timeout=PATIENCE)
     if not asked.done():
-        return None, None
+        return None, None, False
     try:
-        return asked.result(), None
+        return asked.result(), None, False
     except UserError as error:
-        return None, str(error)
+        return None, str(error), error.__cause__ is not None  # a worker that died or was slow, not the input
 
 
 def _wait(asked: Future[Look]) -> None:

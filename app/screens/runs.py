@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import choosing, export, results
+from app.components import asking, choosing, export, results
 from app.components.guard import answering
 from app.components.markup import escape, notice
 from app.screens import Page
@@ -151,8 +151,10 @@ def _opened(group: str) -> None:
 
 @answering
 def _revisit(jobs: list[Job]) -> None:
-    job = jobs[0]
-    state.choose(Selection(job.request.model, job.request.input, _input(job), tuple(one.id for one in jobs)))
+    request = jobs[0].request
+    again = Selection(request.model, request.input, _input(jobs[0]), tuple(one.id for one in jobs))
+    state.choose(again)
+    asking.adopt(choosing.cards()[request.model], again, jobs)
 
 
 @answering

@@ -28,6 +28,7 @@ class FakeRuntime:
         self.blobs: dict[str, tuple[bytes, str]] = {}
         self.known: dict[str, Job] = {}
         self.refuse = ""  # a sentence: every look fails with it
+        self.cause: Exception | None = None  # what the refusal came from
         self.ready = threading.Event()  # looks wait for it
         self.ready.set()
         self.closed = False
@@ -59,13 +60,20 @@ class FakeRuntime:
     ) -> Look:
         self.ready.wait()
         if self.refuse:
-            raise UserError(self.refuse)
+            raise UserError(self.refuse) from self.cause
         card = catalogue.card(model)
         sample = made_up_sample(card)
         shown = (
             None if players is None else Players(players, np.zeros(sample.x.shape[-2:], np.int64), 1, ("all of it",))
         )
-        return Look(card, sample, made_up_prediction(card), shown, ("zero", "mean"), ())
+        return Look(
+            card,
+            sample,
+            made_up_prediction(card),
+            shown,
+            ("zero", "mean"),
+            ("pixels", "segments") if card.modality == "image" else (),
+        )
 
     def submit(self, request: Request, owner: str) -> str:
         id = secrets.token_hex(8)
