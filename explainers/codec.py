@@ -2,7 +2,8 @@
 
 Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys,
 enums, numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is
-harmless: it can only name these types, with their own fields, of the types that their annotations say.
+harmless: it can only name these types, with their own fields, of the types that their annotations say. Half of a
+surrogate pair, which no file and no page can hold, becomes a question mark.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import enum
 import functools
 import importlib
 import math
+import sys
 import types
 import typing
 from typing import Any
@@ -53,8 +55,10 @@ def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, enum.Enum):  # first, since some are text or numbers as well
         _class(_name(value))
         return {"enum": _name(value), "value": value.value}
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, (int, np.integer)):
@@ -75,7 +79,7 @@ def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, list):
         return [_encode(one, arrays) for one in value]
     if isinstance(value, dict):
-        return {"dict": [[str(key), _encode(one, arrays)] for key, one in value.items()]}
+        return {"dict": [[_text(str(key)), _encode(one, arrays)] for key, one in value.items()]}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         _class(_name(value))
         kept = {one.name: _encode(getattr(value, one.name), arrays) for one in dataclasses.fields(value)}
@@ -84,8 +88,10 @@ def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
-    if header is None or isinstance(header, (bool, str, int, float)):
+    if header is None or isinstance(header, (bool, int, float)):
         return header
+    if isinstance(header, str):
+        return _text(header)
     if isinstance(header, list):
         return [_decode(one, arrays) for one in header]
     match header:
@@ -98,7 +104,7 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
         case {"tuple": list(items)}:
             return tuple(_decode(one, arrays) for one in items)
         case {"dict": list(items)}:
-            return {str(key): _decode(one, arrays) for key, one in items}
+            return {_text(str(key)): _decode(one, arrays) for key, one in items}
         case {"enum": str(name), "value": raw}:
             found = _class(name)
             if not issubclass(found, enum.Enum):
@@ -127,7 +133,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, float) or (whole and abs(value) <= sys.float_info.max)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
@@ -148,6 +155,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is dict:
         return all(_fits(one, inner[1]) for one in value.values())
     return True  # an array of any kind
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def _name(value: Any) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from explainers import codec, durable
+from explainers.consistency import consistent
 from explainers.types import Explanation
 from model_zoo.types import UserError
 
@@ -55,7 +56,12 @@ class Record:
 
 
 def save(path: str | Path, explanations: tuple[Explanation, ...]) -> None:
-    """Write a .assay record, whole or not at all; UserError if the place cannot be written to."""
+    """Write a .assay record, whole or not at all; UserError if it cannot be written, or could not be opened again."""
+    if not all(map(consistent, explanations)):
+        raise UserError(
+            "The parts of this explanation do not fit one another, so its record could not be opened again and was not"
+            " written. Record an explanation as explain() returns it, with players that lie on the input's positions."
+        )
     data = dump(explanations)
     try:
         durable.write(Path(path), data)
@@ -111,28 +117,6 @@ def _load(data: bytes, name: str) -> tuple[Explanation, ...]:
     if not isinstance(found, tuple) or not found or not all(consistent(one) for one in found):
         raise UserError(f"{name} {DAMAGED}.")
     return found
-
-
-def consistent(found: Any) -> bool:
-    """Whether this is an explanation whose parts fit one another: whoever draws it relies on that."""
-    if not isinstance(found, Explanation):
-        return False
-    players, labels = found.players, found.card.labels
-    owner, count = players.owner, players.count
-    shares = found.prediction.probabilities
-    return (
-        0 < count == len(players.names or range(count))
-        and owner.dtype.kind in "iu"
-        and owner.size > 0
-        and -1 <= owner.min() <= owner.max() < count
-        and owner.shape == found.sample.x.shape[found.sample.x.ndim - owner.ndim :]
-        and found.values.shape == (count,)
-        and (found.std_error is None or found.std_error.shape == (count,))
-        and 0 <= found.target.index < len(labels)
-        and (shares is None or shares.shape == (len(labels),))
-        and (found.reference is None or found.reference.rows.shape[1:] == found.sample.x.shape)
-        and found.sample.modality == found.card.modality
-    )
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from app.reports import printing
-from explainers import figures
+from explainers import durable, figures
 from explainers.figures.image import uri
 from explainers.figures.prediction import classes
-from explainers.sentence import capital, claim, sentence
+from explainers.sentence import headline, sentence
 from explainers.types import Explanation
 from explainers.verdicts import MARKS
 from explainers.words import number, percent
@@ -64,7 +64,7 @@ def pdf(explanations: Sequence[Explanation]) -> bytes:
 
 
 def write(path: str | Path, explanations: Sequence[Explanation]) -> None:
-    """Write a report (.html, .pdf) or a record (.assay), by the path's ending."""
+    """Write a report (.html, .pdf) or a record (.assay), by the path's ending; whole or not at all."""
     path = Path(path)
     match path.suffix.lower():
         case ".html" | ".htm":
@@ -74,11 +74,11 @@ def write(path: str | Path, explanations: Sequence[Explanation]) -> None:
         case ".assay":
             from explainers import record
 
-            data = record.dump(tuple(explanations))
+            return record.save(path, tuple(explanations))
         case other:
             raise UserError(f"A report ends in .html or .pdf and a record in .assay; {other or 'no ending'!r} came.")
     try:
-        path.write_bytes(data)
+        durable.write(path, data)
     except OSError as error:
         raise UserError(
             f"{path} could not be written ({error.strerror}); choose a folder that exists and is yours."
@@ -122,19 +122,11 @@ def _case(group: Sequence[tuple[Explanation, float]], plots: _Plots) -> dict[str
         "model": _card(first),
         "sample": first.sample,
         "name": first.sample.name or GIVEN.get(first.sample.modality, "the given input"),
-        "headline": _headline(first),
+        "headline": headline(first.card, first.prediction),
         "input": _input(first),
         "classes": _classes(first),
         "runs": [_run(one, scale, plots) for one, scale in group],
     }
-
-
-def _headline(explanation: Explanation) -> str:
-    """What the model says, whatever is explained."""
-    found, card = explanation.prediction, explanation.card
-    if found.probabilities is None:
-        return claim(explanation)
-    return f"{capital(card.labels[found.top])}, {percent(float(found.probabilities[found.top]))}"
 
 
 def _classes(explanation: Explanation) -> list[tuple[str, str, float]]:

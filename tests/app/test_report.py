@@ -12,6 +12,7 @@ import handmade
 import pytest
 
 from app.reports import printing, report
+from explainers import durable
 from model_zoo.types import UserError
 
 OPACITY = "document.querySelector('.heatmaplayer image').style.opacity"
@@ -97,6 +98,20 @@ def test_the_ending_decides(tmp_path):
         report.write(tmp_path / "nowhere" / "one.html", LOT[:1])
     with pytest.raises(UserError, match="no explanation"):
         report.html(())
+
+
+def test_a_full_disk_leaves_the_old_report(tmp_path, monkeypatch):
+    path = tmp_path / "one.html"
+    path.write_text("the old one")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(durable.os, "fsync", full)
+    with pytest.raises(UserError, match="could not be written"):
+        report.write(path, LOT[:1])
+    assert path.read_text() == "the old one"
+    assert [one.name for one in tmp_path.iterdir()] == ["one.html"]
 
 
 def test_without_a_browser_it_says_what_to_install(monkeypatch):

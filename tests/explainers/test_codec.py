@@ -123,3 +123,18 @@ def test_fields_are_checked_all_the_way_down():
 
 def test_whole_numbers_may_stand_for_real_ones():
     assert there_and_back(Cost(1, 2, 3)) == Cost(1, 2, 3)
+
+
+def test_text_that_no_file_can_hold_gets_a_question_mark():
+    header, arrays = codec.encode({"a\udcff": "b\ud800c", "ü": "…"})
+    assert codec.decode(header, arrays) == {"a?": "b?c", "ü": "…"}
+    assert codec.decode({"tuple": ["\udcff"]}, []) == ("?",)
+
+
+def test_a_whole_number_too_large_for_a_float_is_none():
+    check = Check("id", "label", Verdict.GOOD, "Said.", 3)
+    header, _ = codec.encode(check)
+    assert codec.decode(header, []) == check
+    header["fields"]["value"] = 10**400
+    with pytest.raises(UserError):
+        codec.decode(header, [])

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import explainers
-from explainers import durable, record
+from explainers import durable, figures, record
 from model_zoo.types import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -208,3 +209,188 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         handmade.image().save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.assay"]
+
+
+# -- strangers' records: whatever opens can be told, drawn and reported ----------------------------------------------
+
+
+def text_with(**changes):
+    """The text's record with another view; what codec.encode makes of it is well formed."""
+    plain = handmade.text()
+    return replace(plain, sample=replace(plain.sample, view=replace(plain.sample.view, **changes)))
+
+
+def image_with(**changes):
+    plain = handmade.image()
+    return replace(plain, sample=replace(plain.sample, view=replace(plain.sample.view, **changes)))
+
+
+def small(width, height, kind="PNG", mode="RGB"):
+    held = io.BytesIO()
+    Image.new(mode, (width, height)).save(held, kind)
+    return held.getvalue()
+
+
+def misfits():
+    text, image, table, sheet = handmade.text(), handmade.image(), handmade.table(), handmade.attention(2, 2)
+    weights, length = sheet.extras["attention"], len(text.sample.x)
+    left, top, right, bottom = image.sample.view.box
+    owner = image.players.owner
+    yield "a table's view", replace(text, sample=replace(text.sample, view=table.sample.view))
+    yield "a text's view", replace(image, sample=replace(image.sample, view=text.sample.view))
+    yield "no view", replace(table, sample=replace(table.sample, view=None))
+    yield "no cells", replace(table, sample=replace(table.sample, view=replace(table.sample.view, cells=())))
+    yield "another modality", replace(text, sample=replace(text.sample, modality="tabular"))
+    yield (
+        "an unknown modality",
+        replace(text, sample=replace(text.sample, modality="x"), card=replace(text.card, modality="x")),
+    )
+    yield "width", image_with(width=0)
+    yield "height", image_with(height=-3)
+    yield "huge", image_with(width=10**400)
+    yield "box of nothing", image_with(box=(left, top, left, bottom))
+    yield "box beyond", image_with(box=(left, top, 1e9, bottom))
+    yield "box of nan", image_with(box=(float("nan"), top, right, bottom))
+    yield "seen", image_with(seen=(3, 3))
+    yield "no photo", image_with(photo=b"")
+    yield "half a photo", image_with(photo=image.sample.view.photo[:2000])
+    yield "a photo too large", image_with(photo=small(5000, 5000))
+    yield "a photo of another kind", image_with(photo=small(9, 9, "BMP"))
+    yield "a photo with a palette", image_with(photo=small(9, 9, mode="P"))
+    yield "spans", text_with(spans=((0, 10**6),) * length)
+    yield "spans backwards", text_with(spans=((9, 3),) * length)
+    yield "words", text_with(words=((0, 10**6),))
+    yield "kept", text_with(kept=10**6)
+    yield "kept before the first", text_with(kept=-1)
+    yield "few tokens", text_with(tokens=("a",))
+    yield "few words of tokens", text_with(word_of=(0,))
+    yield "word of token", text_with(word_of=(10**6,) * length)
+    yield "attention of another text", replace(sheet, extras={"attention": weights[..., :-1, :-1]})
+    yield "attention of three axes", replace(sheet, extras={"attention": weights[0]})
+    yield "no attention", replace(sheet, extras={"attention": weights[:0]})
+    yield "attention of nan", replace(sheet, extras={"attention": weights * np.nan})
+    yield "attention in words", replace(sheet, extras={"attention": None})
+    yield "owner of one axis", replace(image, players=replace(image.players, owner=owner[0]))
+    yield "owner of another size", replace(image, players=replace(image.players, owner=owner[:-1]))
+    yield "owner wide", replace(image, players=replace(image.players, owner=owner.astype(np.uint64)))
+    yield "owner of floats", replace(image, players=replace(image.players, owner=owner.astype(float)))
+    yield "nameless segments", replace(image, players=replace(image.players, kind="segments", owner=owner // 2 * 2))
+    yield "pixels of a table", replace(table, players=replace(table.players, kind="pixels"))
+    yield "names", replace(table, players=replace(table.players, names=("a",)))
+    yield "count", replace(table, players=replace(table.players, count=0))
+    yield "values of nan", replace(table, values=table.values * np.nan)
+    yield "values of yes and no", replace(table, values=table.values > 0)
+    yield "explained", replace(table, explained=float("inf"))
+    yield "errors", replace(table, std_error=np.zeros(3))
+    yield "target", replace(table, target=replace(table.target, index=2))
+    yield "target before the first", replace(table, target=replace(table.target, index=-1))
+    yield "probabilities", replace(table, prediction=replace(table.prediction, probabilities=np.ones(3)))
+    yield "labels", replace(table, prediction=replace(table.prediction, labels=("a",)))
+    yield "raw", replace(table, prediction=replace(table.prediction, raw=np.array([np.nan])))
+    yield "raw of a regression", replace(table, prediction=replace(table.prediction, probabilities=None))
+    yield "reference", replace(table, reference=replace(table.reference, rows=np.zeros((2, 3))))
+
+
+MISFITS = dict(misfits())
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_what_does_not_fit_is_neither_opened_nor_written(name, tmp_path):
+    with pytest.raises(UserError, match="not a record that Assay wrote"):
+        record.open_record(record.dump((MISFITS[name],)))
+    with pytest.raises(UserError, match="do not fit one another"):
+        record.save(tmp_path / "run.assay", (MISFITS[name],))
+
+
+STRANGE = [
+    None, True, -1, 0, 1, 3, 10**30, 10**400, -0.5, 1e308, {"float": "nan"}, {"float": "-inf"}, "", "<b>", "\ud800",
+    "pixels", "tokens", "columns", "image", "text", "tabular", "regression", "value", {"tuple": []}, {"dict": []}, [],
+    {"array": 0}, {"array": 1}, {"bytes": 0}, {"tuple": [{"tuple": [5, 2]}]}, {"tuple": ["a", "b"]},
+]  # fmt: skip
+
+
+def leaves(header, path=()):
+    """The places in a header where a value stands."""
+    inner = []
+    if isinstance(header, dict) and "fields" in header:
+        inner = [(("fields", key), one) for key, one in header["fields"].items()]
+    elif isinstance(header, dict) and "tuple" in header:
+        inner = [(("tuple", number), one) for number, one in enumerate(header["tuple"])]
+    elif isinstance(header, dict) and "dict" in header:
+        inner = [(("dict", number, 1), pair[1]) for number, pair in enumerate(header["dict"])]
+    found = [path] if path else []
+    return found + [leaf for step, one in inner for leaf in leaves(one, (*path, *step))]
+
+
+def edited(header, rng):
+    """The header with one to three of its values replaced, taken away, or exchanged for another one of its own."""
+    header = json.loads(json.dumps(header))
+    for _ in range(rng.integers(1, 4)):
+        places = leaves(header)
+        *way, last = places[rng.integers(len(places))]
+        holder = header
+        for step in way:
+            holder = holder[step]
+        if rng.random() < 0.25:
+            new = header
+            for step in places[rng.integers(len(places))]:
+                new = new[step]
+            holder[last] = json.loads(json.dumps(new))
+        else:
+            holder[last] = STRANGE[rng.integers(len(STRANGE))]
+    return header
+
+
+def altered(arrays, rng):
+    """The arrays, one of which may have another shape, kind or content."""
+    arrays, place = list(arrays), rng.integers(len(arrays))
+    one = arrays[place]
+    arrays[place] = [
+        lambda: one[:0],
+        lambda: one[..., None],
+        lambda: one.reshape(-1),
+        lambda: one.astype(np.float16),
+        lambda: one.astype(np.uint64),
+        lambda: one.astype(bool),
+        lambda: np.where(rng.random(one.shape) < 0.2, np.nan, one),
+        lambda: np.roll(one, 1),
+        lambda: np.zeros_like(one),
+    ][rng.integers(9)]()
+    return arrays
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # huge but finite numbers add up to more
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize(
+    "make",
+    [lambda: handmade.image("segments", 16), handmade.image, *ALL[1:2], lambda: handmade.attention(2, 2), *ALL[3:]],
+)
+def test_whatever_opens_can_be_told_drawn_and_reported(make):
+    """Edited records, as a stranger may send them: a sentence when they are opened, or no trouble at all."""
+    from app import terminal
+    from app.reports import report
+    from explainers import codec
+
+    header, arrays = codec.encode((make(),))
+    rng, opened = np.random.default_rng(0), 0
+    for turn in range(60):
+        changed = edited(header, rng) if turn % 3 else header
+        other = arrays if turn % 3 else altered(arrays, rng)
+        held = io.BytesIO()
+        with zipfile.ZipFile(held, "w") as archive:
+            archive.writestr("record.json", json.dumps({"format": 1, "explanations": changed}))
+            for number, array in enumerate(other):
+                member = io.BytesIO()
+                np.lib.format.write_array(member, np.ascontiguousarray(array), version=(1, 0))
+                archive.writestr(f"arrays/{number}.npy", member.getvalue())
+        try:
+            found = record.open_record(held.getvalue())
+        except UserError:
+            continue
+        opened += 1
+        for one in found.explanations:
+            assert one.sentence()
+            assert figures.pictures(one)
+            assert terminal.shown(one)
+        report.html(found.explanations).encode()
+    assert opened > 10

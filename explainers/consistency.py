@@ -1,0 +1,150 @@
+"""Whether the parts of an explanation fit one another: whoever draws, tells or reports one relies on that.
+
+Asked of whatever comes from outside: a record that somebody sent, and what a worker sends. What is asked is what the
+sentence, the pictures and the report take for granted, and no more.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from explainers.types import Explanation
+from model_zoo.modalities.image import LARGEST_PHOTO, ImageView
+from model_zoo.modalities.tabular import TableView
+from model_zoo.modalities.text import TextView
+from model_zoo.types import Prediction
+
+LARGEST_SIDE = 10**6  # pixels of an original photograph
+HEADS = 10_000  # attention heads of all layers together, each a mark on the sheet
+
+
+def consistent(found: Any) -> bool:
+    """Whether this is an explanation of which every part fits the others."""
+    return (
+        isinstance(found, Explanation)
+        and found.sample.modality == found.card.modality
+        and found.sample.modality in _VIEWS
+        and _players(found)
+        and _values(found)
+        and _prediction(found.prediction, found)
+        and (found.reference is None or found.reference.rows.shape[1:] == found.sample.x.shape)
+        and _extras(found)
+        and _plain(list(found.provenance.parameters.values()))
+        and _VIEWS[found.sample.modality](found)
+    )
+
+
+def _players(found: Explanation) -> bool:
+    """Each position of x, or of its trailing axes, belongs to a known player or to nobody."""
+    owner, count, names = found.players.owner, found.players.count, found.players.names
+    x, axes = found.sample.x, 2 if found.sample.modality == "image" else 1
+    return (
+        0 < count == len(names or range(count))
+        and owner.ndim == axes <= x.ndim
+        and owner.shape == x.shape[x.ndim - axes :]
+        and owner.size > 0
+        and owner.dtype.kind in "iu"
+        and np.can_cast(owner.dtype, np.int64)
+        and -1 <= owner.min() <= owner.max() < count
+        and (found.players.kind != "pixels" or axes == 2)
+        and (bool(names) or axes == 1 or len(np.unique(owner[owner >= 0])) == count)  # named by a place of theirs
+    )
+
+
+def _values(found: Explanation) -> bool:
+    values, errors = found.values, found.std_error
+    return (
+        _finite(values, (found.players.count,))
+        and np.isfinite(found.explained)
+        and (errors is None or (errors.shape == values.shape and errors.dtype.kind == "f"))
+    )
+
+
+def _prediction(said: Prediction, found: Explanation) -> bool:
+    count, shares = len(found.card.labels), said.probabilities
+    return (
+        0 <= found.target.index < count == len(said.labels)
+        and said.raw.ndim == 1
+        and _finite(said.raw, said.raw.shape)
+        and (len(said.raw) == count if shares is None else _finite(shares, (count,)))
+    )
+
+
+def _extras(found: Explanation) -> bool:
+    """Attention is (layers, heads, tokens, tokens); the other extras are not drawn."""
+    weights = found.extras.get("attention")
+    if weights is None:
+        return "attention" not in found.extras
+    shape = weights.shape
+    return (
+        len(shape) == 4
+        and 0 < shape[0] * shape[1] <= HEADS
+        and shape[2] == shape[3] == len(found.sample.x)
+        and _finite(weights, shape)
+    )
+
+
+def _image(found: Explanation) -> bool:
+    view = found.sample.view
+    if not isinstance(view, ImageView) or not np.isfinite(view.box).all():
+        return False
+    left, top, right, bottom = view.box
+    return (
+        0 < view.width <= LARGEST_SIDE
+        and 0 < view.height <= LARGEST_SIDE
+        and 0 <= left < right <= view.width
+        and 0 <= top < bottom <= view.height
+        and view.seen == found.players.owner.shape
+        and _photo(view.photo)
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _photo(encoded: bytes) -> bool:
+    """Whether this is a whole picture of a size that a view has; it is decoded only if its header says so."""
+    from PIL import Image  # here, since records of texts and tables open without it
+
+    try:
+        with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as photo:
+            if photo.mode != "RGB" or max(photo.size) > LARGEST_PHOTO:
+                return False
+            photo.load()
+    except Exception:  # a stranger's bytes may raise anything
+        return False
+    return True
+
+
+def _text(found: Explanation) -> bool:
+    view, size = found.sample.view, len(found.sample.x)
+    return (
+        isinstance(view, TextView)
+        and all(0 <= start <= stop <= len(view.text) for start, stop in (*view.words, *view.spans))
+        and 0 <= view.kept <= len(view.words)
+        and len(view.tokens) == len(view.spans) == len(view.word_of) == size
+        and all(-1 <= word < len(view.words) for word in view.word_of)
+    )
+
+
+def _table(found: Explanation) -> bool:
+    view = found.sample.view
+    return isinstance(view, TableView) and len(view.cells) > 0
+
+
+def _plain(value: Any) -> bool:
+    """Whether this is what a method's parameter can be: a number, a text, a choice, none, or several of them."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _finite(array: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether these are finite floats of this shape, no wider than double."""
+    return array.shape == shape and array.dtype.kind == "f" and array.itemsize <= 8 and bool(np.isfinite(array).all())
+
+
+_VIEWS: dict[str, Callable[[Explanation], bool]] = {"image": _image, "text": _text, "tabular": _table}
