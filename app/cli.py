@@ -19,6 +19,7 @@ from app import given, terminal
 from app.reports import printing
 from explainers.runtime.types import Request
 from explainers.types import Explanation
+from model_zoo import targets
 from model_zoo.types import UserError
 
 OWNER = "command line"
@@ -137,7 +138,7 @@ def explain(chosen: argparse.Namespace) -> int:
     card = catalogue.card(chosen.model)
     wanted = chosen.method or [next(one.id for one in registry.methods() if one.why_not(card) is None)]
     settings = given.parameters(wanted, chosen.set)
-    target = None if chosen.target is None else given.class_of(card, chosen.target)
+    target = None if chosen.target is None else targets.index_of(card, chosen.target)
     for path in chosen.out:
         check_out(path, REPORTS)
     with Runtime(chosen.workspace, chosen.device, server=False) as runtime:

@@ -1,8 +1,7 @@
-"""What a person gives on the command line: an input, a class by name, parameters of methods."""
+"""What a person gives on the command line: an input, and parameters of methods."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 from dataclasses import fields
@@ -64,19 +63,6 @@ def _exists(path: Path) -> bool:
 
 def _json(data: bytes) -> bool:
     return data.lstrip().startswith(b"{")
-
-
-def class_of(card: ModelCard, text: str) -> int:
-    """The class meant by a name or a number; a name goes first, since a class may be called 7."""
-    names = [label.casefold() for label in card.labels]
-    if text.casefold() in names:
-        return names.index(text.casefold())
-    if text.lstrip("-").isdecimal():
-        if not 0 <= int(text) < len(names):
-            raise UserError(f"{card.title} has classes 0 to {len(names) - 1}; class {text} came.")
-        return int(text)
-    near = ", ".join(repr(one) for one in difflib.get_close_matches(text, card.labels, n=3, cutoff=0.0))
-    raise UserError(f"{card.title} has no class {text!r}; the nearest of its {len(names)} are {near}.")
 
 
 def parameters(wanted: list[str], settings: list[str]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ A binary model has one column z: its class 1 has logit z and probability sigmoid
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -58,25 +59,23 @@ def resolve(card: ModelCard, found: Prediction, target: Any = None, output: str 
     kind = cast(Output, output)
     if target is None:
         return _target(card, found.top, kind)
-    if isinstance(target, str):
-        names = [label.casefold() for label in card.labels]
-        if target.casefold() not in names:
-            near = _nearest(target, card.labels)
-            raise UserError(f"{card.title} has no class {target!r}; the nearest of its {len(names)} are {near}.")
-        index = names.index(target.casefold())
-    elif isinstance(target, (int, np.integer)) and not isinstance(target, bool):
-        index = int(target)
-    else:
+    index = index_of(card, target)
+    return Target(index, card.labels[index], kind)
+
+
+def index_of(card: ModelCard, target: Any) -> int:
+    """The class meant by a name or a number, which may be written in digits; a class may be called 7: names go first."""
+    names = [label.casefold() for label in card.labels]
+    if isinstance(target, str) and target.casefold() in names:
+        return names.index(target.casefold())
+    if isinstance(target, str) and not re.fullmatch(r"-?\d{1,18}", target):
+        near = _nearest(target, card.labels)
+        raise UserError(f"{card.title} has no class {target!r}; the nearest of its {len(names)} are {near}.")
+    if isinstance(target, bool) or not isinstance(target, (str, int, np.integer)):
         raise UserError(f"target is a class name or its number; {target!r} came.")
-    if not 0 <= index < len(card.labels):
-        raise UserError(f"{card.title} has classes 0 to {len(card.labels) - 1}; class {index} came.")
-    return _target(card, index, kind)
-
-
-def _target(card: ModelCard, index: int, output: Output) -> Target:
-    """A binary model's logit is the logarithm of the odds; one logit of several classes is not."""
-    unit = "log-odds" if output == "logit" and card.task == "binary" else card.unit if output == "value" else ""
-    return Target(index, card.labels[index], output, unit)
+    if not 0 <= int(target) < len(names):
+        raise UserError(f"{card.title} has classes 0 to {len(names) - 1}; class {target} came.")
+    return int(target)
 
 
 def _nearest(word: str, labels: tuple[str, ...]) -> str:
