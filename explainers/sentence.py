@@ -1,53 +1,55 @@
-"""What a person would say: "Espresso, 78 %, mainly because of the centre of the picture."
+"""What a person would say: "Espresso, 78 %, mainly because of the middle of the picture."
 
-Positions for pictures, quoted words for texts, columns with their values for tables. What a method cannot tell is not
+Positions for pictures, quoted words for texts, columns with their values for tables; what weighs most comes first, and
+where the parts speak against the prediction, the starting point that makes it does. What a method cannot tell is not
 said: a gradient says what the score is sensitive to, attention what it looked at. Bad evidence is said in one breath.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from explainers import places
 from explainers.credits import Credit, credits, method_of, signed, slopes, strongest
 from explainers.types import Explanation, Verdict
 from explainers.words import number, percent
+from model_zoo.types import ModelCard, Prediction
 
-NAMED, AGAINST = 3, 2  # parts that are named at most
-WORTH, OPPOSED = 0.3, 0.2  # of the strongest, in magnitude, to be named too: what speaks for, what against
-ENOUGH = 0.55  # of what speaks for the target, to stop naming regions of a picture
+MOST, LEAST = 3, 2  # parts that are named on the weightier side, and on the other
+WORTH = 0.2  # of the largest magnitude: a smaller part is no reason
+OPPOSED = 0.3  # of what speaks for the target: what speaks against it in a picture is worth a word
+NOTHING = 1e-5  # of the explained number: values that tell no story
+FOUND = 0.5  # of the strongest: segments whose numbers are told
 EDGES = ".,;:!?…()\"'“”"  # punctuation that a quoted word leaves behind
-PLACES = (
-    ("the upper left", "the top", "the upper right"),
-    ("the left", "the centre", "the right"),
-    ("the lower left", "the bottom", "the lower right"),
-)
 WARNINGS = {"settled": "this explanation did not settle", "adds_up": "its values do not add up"}
+PARTS = {"image": "part of the picture", "text": "word", "tabular": "column"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What speaks for the target and against it, named, and how much each side weighs."""
+
+    speaks: list[str]
+    against: list[str]
+    gain: float
+    loss: float
 
 
 def sentence(explanation: Explanation) -> str:
     """One sentence: what the model says, why, and whether the evidence is bad."""
-    says = {"image": _picture, "text": _words, "tabular": _columns}.get(explanation.sample.modality, _columns)
-    speaks, against = says(explanation)
-    link = _link(explanation)
-    if not speaks:
-        because = "nothing in the input stands out"
-    elif not against:
-        because = f"{link} {_join(speaks)}"
-    else:
-        opposed = "spoke against it" if explanation.prediction.probabilities is not None else "lowered it"
-        because = f"{link} {_join(speaks)}; {_join(against)} {opposed}"
-    return f"{_claim(explanation)}{because}{_warning(explanation)}."
+    return f"{_opening(explanation)}{_because(explanation)}{_warning(explanation)}."
 
 
-def claim(explanation: Explanation) -> str:
-    """What the model says of the target alone: 'Espresso, 78 %'."""
-    found, target = explanation.prediction, explanation.target
+def headline(card: ModelCard, found: Prediction, index: int | None = None) -> str:
+    """What the model says alone, 'Espresso, 78 %': of what it predicts, or of output `index`."""
+    index = found.top if index is None else index
     if found.probabilities is None:
-        value = f"{number(float(found.raw[target.index]))} {explanation.card.unit}".strip()
-        return f"{capital(target.label)} {value}"
-    return f"{capital(target.label)}, {percent(float(found.probabilities[target.index]))}"
+        return f"{capital(found.labels[index])} {number(float(found.raw[index]))} {card.unit}".strip()
+    return f"{capital(found.labels[index])}, {percent(float(found.probabilities[index]))}"
 
 
 def capital(label: str) -> str:
@@ -55,93 +57,136 @@ def capital(label: str) -> str:
     return label[:1].upper() + label[1:]
 
 
-def _claim(explanation: Explanation) -> str:
+def _opening(explanation: Explanation) -> str:
     found, target = explanation.prediction, explanation.target
     if found.probabilities is None or found.top == target.index:
-        return f"{claim(explanation)}, "
+        return headline(explanation.card, found, target.index)
     share, best = (percent(float(found.probabilities[index])) for index in (target.index, found.top))
-    return f"Why {target.label} ({share}), when the model says {found.labels[found.top]} ({best}): "
+    return f"Why {target.label} ({share}), when the model says {found.labels[found.top]} ({best})"
+
+
+def _because(explanation: Explanation) -> str:
+    """The reason, with the comma or colon that joins it to the opening."""
+    found, target = explanation.prediction, explanation.target
+    case = None if _nothing(explanation) else _case(explanation)
+    if case is None or not (case.speaks or case.against):
+        return f": no {PARTS.get(explanation.sample.modality, 'column')} stands out"
+    if slopes(explanation) or not signed(explanation):
+        return f", {_link(explanation)} {_join(case.speaks)}"
+    if found.probabilities is None:
+        return _value(case)
+    why = found.top != target.index
+    if case.gain >= case.loss:
+        tail = f"; {_join(case.against)} spoke against it" if case.against else ""
+        return f"{':' if why else ','} mainly because of {_join(case.speaks)}{tail}"
+    sides = f"{_join(case.against)} spoke against it, {_join(case.speaks) if case.speaks else 'little'} for it"
+    if why:
+        return f": {sides}"
+    if _start_says_so(explanation):
+        assert explanation.base_value is not None
+        start = f"{number(explanation.base_value)} {explanation.unit}"
+        of = f" for {explanation.reference.sentence}" if explanation.reference is not None else ""
+        return f": the starting point already says so ({start}{of}); {sides}"
+    tail = f"; {_join(case.speaks)} spoke for it" if case.speaks else ""
+    return f", although {_join(case.against)} spoke against it{tail}"
+
+
+def _value(case: Case) -> str:
+    """A regression is as much explained by what lowers it."""
+    sides = [("raised", "raised", case.speaks), ("lowered", "lowered", case.against)]
+    (first, _, most), (_, other, least) = sides if case.gain >= case.loss else sides[::-1]
+    tail = f"; {_join(least)} {other} it" if least else ""
+    return f", {first} mainly by {_join(most)}{tail}"
+
+
+def _start_says_so(explanation: Explanation) -> bool:
+    """Whether the number before any part is counted already predicts the target, for units in which that shows."""
+    base, output = explanation.base_value, explanation.target.output
+    if base is None:
+        return False
+    if output == "probability":
+        return base > 0.5
+    return output == "logit" and explanation.card.task == "binary" and base > 0
 
 
 def _link(explanation: Explanation) -> str:
     method = method_of(explanation)
     if method and method.family == "attention":
         return "looking mostly at"
-    if slopes(explanation):
-        return "most sensitive to"
-    return "mainly because of"
+    return "most sensitive to" if slopes(explanation) else "mainly because of"
 
 
-def _picture(explanation: Explanation) -> tuple[list[str], list[str]]:
-    """Regions of a 3 × 3 grid over the photo: credit is summed, slopes are summed by magnitude."""
-    totals = _regions(explanation)
-    if slopes(explanation):
-        totals = np.abs(totals)
-    order = np.argsort(-totals, axis=None, kind="stable")
-    flat = totals.reshape(-1)
-    gain = float(flat[flat > 0].sum())
-    if gain <= 0:
-        return [], []
-    chosen: list[int] = []
-    for place in order:
-        if flat[place] <= 0 or sum(flat[chosen]) >= ENOUGH * gain:
-            break
-        chosen.append(int(place))
-    if len(chosen) > NAMED:
-        speaks = ["many parts of the picture"]
-    else:
-        speaks = [f"{_join([_place(one) for one in chosen])} of the picture"]
-    worst = int(order[-1])
-    against = [_place(worst)] if -flat[worst] >= OPPOSED * flat[order[0]] else []
-    return speaks, against
+def _nothing(explanation: Explanation) -> bool:
+    total = float(np.abs(explanation.values).sum())
+    return total == 0 or (not slopes(explanation) and total <= NOTHING * abs(explanation.explained))
 
 
-def _regions(explanation: Explanation) -> np.ndarray:
-    """The map's values summed over a 3 × 3 grid of the whole photo."""
-    view, dense = explanation.sample.view, explanation.dense()
-    if slopes(explanation):
-        dense = np.abs(dense)
-    owner = np.asarray(explanation.players.owner)
-    sizes = np.bincount(owner[owner >= 0], minlength=explanation.players.count)
-    shares = np.append(np.maximum(sizes, 1), 1)[owner]  # a segment's value is spread over its pixels
-    left, top, right, bottom = view.box
-    rows, columns = dense.shape
-    x = left + (np.arange(columns) + 0.5) * (right - left) / columns
-    y = top + (np.arange(rows) + 0.5) * (bottom - top) / rows
-    across = np.clip((3 * x / view.width).astype(int), 0, 2)
-    down = np.clip((3 * y / view.height).astype(int), 0, 2)
-    totals = np.zeros((3, 3))
-    np.add.at(totals, (down[:, None], across[None, :]), dense / shares)
-    return totals
+def _case(explanation: Explanation) -> Case | None:
+    match explanation.sample.modality:
+        case "image":
+            return _picture(explanation)
+        case "text":
+            return _named(explanation, lambda one: f"“{one.name.strip(EDGES) or one.name}”")
+        case _:
+            return _named(explanation, lambda one: f"{one.name} = {one.shown}" if one.shown else one.name)
 
 
-def _place(index: int) -> str:
-    return PLACES[index // 3][index % 3]
+def _picture(explanation: Explanation) -> Case:
+    """The places in which what speaks for the target gathers, and what speaks against it."""
+    totals, area = places.mass(explanation)
+    gains, losses = np.clip(totals, 0, None), np.clip(-totals, 0, None)
+    gain, loss = float(gains.sum()), float(losses.sum())
+    sees = "what the model saw" if places.zoomed(explanation.sample.view) else "the picture"
+    speaks, against = [], []
+    if gain > 0:
+        found = places.where(gains, area)
+        place = f"{_join(found)} of {sees}" if found else f"parts all over {sees}"
+        speaks = [place + _numbers(explanation, 1)]
+    if loss > OPPOSED * gain:
+        found = places.where(losses, area)
+        if found or loss > gain:
+            against = [(_join(found) if found else f"parts all over {sees}") + _numbers(explanation, -1)]
+    return Case(speaks, against, gain, loss)
 
 
-def _words(explanation: Explanation) -> tuple[list[str], list[str]]:
-    return _named(explanation, lambda one: f"“{one.name.strip(EDGES) or one.name}”")
+def _numbers(explanation: Explanation, sign: int) -> str:
+    """' (segments 23 and 31)': the strongest segments of this sign, which the picture and the bars number alike."""
+    if explanation.players.kind != "segments":
+        return ""
+    values = sign * explanation.values
+    order = [int(one) for one in np.argsort(-values, kind="stable")[:MOST] if values[one] >= FOUND * values.max() > 0]
+    found = [tail for tail in (numeral(explanation.players.name(one)) for one in order) if tail]
+    return f" (segment{'' if len(found) == 1 else 's'} {_join(found)})" if found else ""
 
 
-def _columns(explanation: Explanation) -> tuple[list[str], list[str]]:
-    return _named(explanation, lambda one: f"{one.name} = {one.shown}" if one.shown else one.name)
+def numeral(name: str) -> str:
+    """The number by which a segment is found, "23" of "the top (23)"; empty if it has none."""
+    found = re.search(r"\((\d+)\)$", name)
+    return found[1] if found else ""
 
 
-def _named(explanation: Explanation, name: Callable[[Credit], str]) -> tuple[list[str], list[str]]:
+def _named(explanation: Explanation, name: Callable[[Credit], str]) -> Case:
     found: Sequence[Credit] = strongest(credits(explanation), len(explanation.values))[0]
-    if slopes(explanation) or not signed(explanation):
-        found = [one for one in found if one.value]
-        return _distinct(found, NAMED, name), []
     peak = max((abs(one.value) for one in found), default=0.0)
-    speaks = [one for one in found if one.value > 0]
-    against = [one for one in found if one.value <= -OPPOSED * peak and one.value]
-    return _distinct(speaks, NAMED, name), _distinct(against, AGAINST, name)
+    notable = [one for one in found if one.value and abs(one.value) >= WORTH * peak]
+    if slopes(explanation) or not signed(explanation):
+        return Case(_distinct(notable, MOST, name), [], peak, 0.0)
+    gain = sum(one.value for one in found if one.value > 0)
+    loss = -sum(one.value for one in found if one.value < 0)
+    most, least = (MOST, LEAST) if gain >= loss else (LEAST, MOST)
+    speaks = _distinct([one for one in notable if one.value > 0], most, name)
+    against = _distinct([one for one in notable if one.value < 0], least, name)
+    # many small parts may outweigh the few large ones; what cannot be named cannot lead
+    if not speaks and gain >= loss:
+        gain = 0.0
+    if not against and loss > gain:
+        loss = 0.0
+    return Case(speaks, against, gain, loss)
 
 
 def _distinct(found: Sequence[Credit], count: int, name: Callable[[Credit], str]) -> list[str]:
-    """The first `count` different names; those far below the first are left out."""
-    strong = [one for one in found if abs(one.value) >= WORTH * abs(found[0].value)]
-    return list(dict.fromkeys(name(one) for one in strong))[:count]
+    """The first `count` different names."""
+    return list(dict.fromkeys(name(one) for one in found))[:count]
 
 
 def _warning(explanation: Explanation) -> str:

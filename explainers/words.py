@@ -6,15 +6,15 @@ MINUS = "\u2212"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Three significant digits, a real minus sign, thousands grouped: −0.0123, 1,240."""
+    """Three significant digits, a real minus sign, thousands grouped: −0.0123, 0.360, 12.0, 1,240."""
     if value == 0:
         return "0"
-    if abs(value) >= 10 ** (digits - 1):
+    if abs(value) >= 10 ** (digits - 1) - 0.05:  # 99.96 is 100, not 100.0
         text = f"{value:,.0f}"
     elif abs(value) < 1e-4:
         text = f"{value:.{digits - 1}e}"
     else:
-        text = f"{value:.{digits}g}"
+        text = f"{value:#.{digits}g}".rstrip(".")
     return text.replace("-", MINUS)
 
 

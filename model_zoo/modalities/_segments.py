@@ -33,7 +33,7 @@ def segments(picture: np.ndarray, wanted: int = SEGMENTS) -> np.ndarray:
 
 
 def places(owner: np.ndarray) -> tuple[str, ...]:
-    """A name for each segment by where its middle lies, numbered in reading order where several share it."""
+    """A name for each segment: where its middle lies, and its number, which is unique in the picture."""
     words = (
         ("the upper left", "the top", "the upper right"),
         ("the left", "the centre", "the right"),
@@ -45,9 +45,4 @@ def places(owner: np.ndarray) -> tuple[str, ...]:
     down = np.bincount(owner.ravel(), rows + 0.5) / size / height
     across = np.bincount(owner.ravel(), columns + 0.5) / size / width
     names = [words[min(2, int(3 * d))][min(2, int(3 * a))] for d, a in zip(down, across, strict=True)]
-    counts: dict[str, int] = {}
-    numbered = []
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-        numbered.append(f"{name} ({counts[name]})" if names.count(name) > 1 else name)
-    return tuple(numbered)
+    return tuple(f"{name} ({number})" for number, name in enumerate(names, 1))

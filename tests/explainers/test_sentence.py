@@ -13,8 +13,38 @@ from model_zoo.types import Target
 
 def test_a_picture_is_told_by_its_places():
     assert sentence(handmade.image("segments")) == (
-        "Espresso, 78 %, mainly because of the lower left of the picture; the right spoke against it."
+        "Espresso, 78 %, mainly because of the lower left of the picture; the right third spoke against it."
     )
+
+
+def test_joined_places_are_told_as_one_and_far_ones_as_two():
+    def told(*boxes: tuple[slice, slice]) -> str:
+        values = np.zeros((56, 56))
+        for box in boxes:
+            values[box] = 1.0
+        return sentence(replace(handmade.image(), values=values.reshape(-1)))
+
+    every = slice(None)
+    assert "because of the left half of the picture." in told((every, slice(0, 26)))
+    assert "because of the lower half of the picture." in told((slice(28, 56), every))
+    assert "because of parts all over the picture." in told((every, every))
+    corners = told((slice(0, 10), slice(0, 10)), (slice(46, 56), slice(46, 56)))
+    assert "the upper left and the lower right of the picture." in corners
+
+
+def test_a_small_crop_has_places_of_its_own():
+    explanation = handmade.image(photo=handmade.photograph(2000, 200))
+    values = np.zeros((56, 56))
+    values[:, :20] = 1.0
+    found = sentence(replace(explanation, values=values.reshape(-1)))
+    assert "the left third of what the model saw" in found
+
+
+def test_segments_are_found_by_their_numbers():
+    plain = handmade.image("segments")
+    names = tuple(f"the top ({place + 1})" for place in range(plain.players.count))
+    found = sentence(replace(plain, players=replace(plain.players, names=names)))
+    assert "the lower left of the picture (segments 42, 50 and 41)" in found
 
 
 def test_places_are_those_of_the_whole_photo():
@@ -42,10 +72,28 @@ def test_a_row_is_told_by_its_columns():
     )
 
 
+def test_the_starting_point_is_the_reason_where_the_parts_speak_against():
+    values = np.array([-0.99, 0.24, -0.70, -0.68, 0.17, 0.08, 0.0])
+    row = handmade.table()
+    start = 3.0 - values.sum()
+    found = sentence(replace(row, values=values, base_value=start, explained=3.0, unit="log-odds"))
+    assert found == (
+        "> 50K, 87 %: the starting point already says so (4.88 log-odds for the training mean colour);"
+        " age = 23 years, capital gain = 15,024 US$ and hours per week = 40 hours spoke against it,"
+        " education = Masters for it."
+    )
+    found = sentence(replace(row, values=values, base_value=None))
+    assert found.startswith("> 50K, 87 %, although age = 23 years, capital gain")
+    assert found.endswith("; education = Masters spoke for it.")
+
+
 def test_a_regression_has_its_unit():
     found = sentence(handmade.regression())
-    assert found.startswith("Median house value 231,400 US$, mainly because of")
+    assert found.startswith("Median house value 231,400 US$, raised mainly by capital gain")
     assert found.endswith("age = 23 years lowered it.")
+    found = sentence(replace(handmade.regression(), values=-handmade.regression().values))
+    assert found.startswith("Median house value 231,400 US$, lowered mainly by capital gain")
+    assert found.endswith("age = 23 years raised it.")
 
 
 def test_another_class_is_asked_for():
@@ -64,11 +112,15 @@ def test_attention_only_looked():
 
 
 def test_a_slope_is_a_sensitivity():
-    found = sentence(replace(handmade.table(), unit="log-odds (logit) per unit of input"))
-    assert found == "> 50K, 87 %, most sensitive to capital gain = 15,024 US$ and education = Masters."
+    found = sentence(replace(handmade.table(), unit="logit per unit of input"))
+    assert found == "> 50K, 87 %, most sensitive to capital gain = 15,024 US$, education = Masters and age = 23 years."
 
 
 def test_nothing_is_nothing():
-    for explanation in (handmade.image(), handmade.text(), handmade.table()):
-        found = sentence(replace(explanation, values=0 * explanation.values))
-        assert "nothing in the input stands out" in found
+    for explanation, part in (
+        (handmade.image(), "part of the picture"),
+        (handmade.text(), "word"),
+        (handmade.table(), "column"),
+    ):
+        for values in (0 * explanation.values, 1e-9 * explanation.values):
+            assert f"%: no {part} stands out." in sentence(replace(explanation, values=values))
