@@ -59,12 +59,17 @@ def resolve(card: ModelCard, found: Prediction, target: Any = None, output: str 
     kind = cast(Output, output)
     if target is None:
         return _target(card, found.top, kind)
-    index = index_of(card, target)
-    return Target(index, card.labels[index], kind)
+    return _target(card, index_of(card, target), kind)
+
+
+def _target(card: ModelCard, index: int, output: Output) -> Target:
+    """A binary model's logit is the logarithm of the odds; one logit of several classes is not."""
+    unit = "log-odds" if output == "logit" and card.task == "binary" else card.unit if output == "value" else ""
+    return Target(index, card.labels[index], output, unit)
 
 
 def index_of(card: ModelCard, target: Any) -> int:
-    """The class meant by a name or a number, which may be written in digits; a class may be called 7: names go first."""
+    """The class meant by a name or a number, which may be written in digits; names go first, since one may be 7."""
     names = [label.casefold() for label in card.labels]
     if isinstance(target, str) and target.casefold() in names:
         return names.index(target.casefold())
