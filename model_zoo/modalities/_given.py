@@ -40,6 +40,18 @@ def read_bytes(raw: Any, name: str = "") -> tuple[bytes, str]:
     return data, name
 
 
+def arrayed(value: Any) -> Any:
+    """A torch tensor (of any device, type or wish for gradients) or sparse matrix as numpy; the rest as it came."""
+    if hasattr(value, "detach"):
+        found = value.detach().cpu().resolve_conj().resolve_neg()
+        return (found.float() if str(found.dtype) == "torch.bfloat16" else found).numpy()  # numpy has no bfloat16
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        return value.toarray()
+    if isinstance(value, (list, tuple)) and any(hasattr(one, "detach") for one in value):
+        return [arrayed(one) for one in value]
+    return value
+
+
 def named(baseline: Any, own: Any, names: tuple[str, ...]) -> Any:
     """The baseline meant by a request: None means the model's own, else the first name; "given" the model's own."""
     if baseline is None:
@@ -63,9 +75,10 @@ def ordered(own: Any, names: tuple[str, ...]) -> tuple[str, ...]:
 def constant(baseline: Any, x: np.ndarray) -> Reference:
     """One row like x from a number or an array; UserError if its shape or its numbers do not fit."""
     try:
-        row = np.asarray(baseline, dtype=x.dtype)
+        row = np.asarray(arrayed(baseline), dtype=x.dtype)
     except (TypeError, ValueError) as error:
-        raise UserError(f"A baseline is a number or an array of shape {x.shape}; {baseline!r} came.") from error
+        told = repr(baseline) if len(repr(baseline)) <= 60 else type(baseline).__name__
+        raise UserError(f"A baseline is a number or an array of shape {x.shape}; {told} came.") from error
     if row.shape == (1, *x.shape):
         row = row[0]
     if row.ndim and row.shape != x.shape:
@@ -79,7 +92,7 @@ def constant(baseline: Any, x: np.ndarray) -> Reference:
 def stacked(rows: Any, x: np.ndarray, what: str = "background") -> np.ndarray:
     """Rows (n, *x.shape) like x from an array or a sequence of arrays; UserError if they do not fit."""
     try:
-        found = np.asarray(rows, dtype=x.dtype)
+        found = np.asarray(arrayed(rows), dtype=x.dtype)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"The {what} is an array of numbers of shape (rows, {_shape(x)}); it cannot be read."

@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import json
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,8 +23,7 @@ MOST_ROWS = 10_000
 
 def one_row(raw: Any, name: str, expected: Sequence[str]) -> tuple[Any, str]:
     """One row as a dict, a list of values or a vector of numbers, and its name; UserError if it is not one row."""
-    if hasattr(raw, "detach"):
-        raw = raw.detach().cpu().numpy()
+    raw = _given.arrayed(raw)
     if hasattr(raw, "iloc") and hasattr(raw, "columns"):  # a pandas table
         if len(raw) != 1:
             raise UserError(f"One row is explained at a time; a table of {len(raw):,} rows came. Choose one.")
@@ -40,6 +40,41 @@ def one_row(raw: Any, name: str, expected: Sequence[str]) -> tuple[Any, str]:
         "A row is a dict of columns, a CSV with a header and one row, JSON, or numbers in column order;"
         f" {type(raw).__name__} came."
     )
+
+
+def many_rows(raw: Any, expected: Sequence[str]) -> Any:
+    """Rows as a pandas table, numbers (rows, features) or a list of rows; one row alone is a list of one.
+
+    UserError if there is no row, or if it is nothing of the kind.
+    """
+    raw = _given.arrayed(raw)
+    if isinstance(raw, (str, bytes, bytearray, os.PathLike)):
+        return list(csv_rows(raw, "", expected))
+    if isinstance(raw, Mapping) or (hasattr(raw, "iloc") and not hasattr(raw, "columns")):  # a dict or pandas row
+        return [raw]
+    if not isinstance(raw, Sequence) and not (hasattr(raw, "__getitem__") and getattr(raw, "ndim", 0) > 0):
+        raise UserError(
+            "A background is an array of numbers (rows, features), a pandas table, a list of rows or a CSV;"
+            f" {type(raw).__name__} came."
+        )
+    if not len(raw):
+        raise UserError("The background is empty; give at least one row.")
+    if hasattr(raw, "iloc"):
+        return raw
+    if isinstance(raw, np.ndarray) and raw.dtype.kind in "fiub":
+        return raw[None] if raw.ndim == 1 else raw
+    if isinstance(raw, Sequence) and all(isinstance(one, numbers.Real) for one in raw):
+        return np.array([raw], dtype=np.float64)
+    if isinstance(raw, Sequence) and all(isinstance(one, (str, numbers.Real)) for one in raw):
+        return [list(raw)]  # one row in column order, with categories in words
+    return list(raw)
+
+
+def names_of(row: Any) -> tuple[str, ...]:
+    """The names in a row: a dict's keys, a pandas row's index, a pandas table's columns; none in a list of values."""
+    if isinstance(row, Mapping):
+        return tuple(map(str, row))
+    return tuple(map(str, getattr(row, "columns", getattr(row, "index", ())))) if hasattr(row, "iloc") else ()
 
 
 def csv_rows(raw: Any, name: str, expected: Sequence[str]) -> tuple[dict[str, str], ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -104,7 +104,7 @@ class TableInput:
     def _preprocessed(self, raw: Any) -> np.ndarray:
         assert self.preprocess is not None
         found = self.preprocess(raw)
-        vector = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
+        vector = np.asarray(_given.arrayed(found))
         if vector.dtype.kind not in "fiub":
             raise UserError(f"preprocess was expected to return a vector of numbers; {type(found).__name__} came.")
         return vector.reshape(-1).astype(self.dtype)
@@ -204,20 +204,55 @@ class TableInput:
     def _encoded_rows(self) -> np.ndarray | None:
         return None if self.background_rows is None else self._encoded(self.background_rows)
 
-    def _encoded(self, rows: Any) -> np.ndarray:
-        """Rows like x, (rows, features), of an array like x or of rows as a person gives them."""
-        if hasattr(rows, "to_dict"):  # a pandas table
-            rows = rows.to_dict("records")
-        if hasattr(rows, "detach"):
-            rows = rows.detach().cpu().numpy()
-        if not len(rows):
-            raise UserError("The background is empty; give at least one row.")
-        encoded = hasattr(rows, "dtype") and rows.dtype.kind in "fiub" and rows.ndim == 2
-        if not encoded or (self.columns and rows.shape[1] != len(self._owner)):
-            return self.encode(rows)
+    def _encoded(self, rows: Any, names: Sequence[str] = ()) -> np.ndarray:
+        """Rows like x, (rows, features), of an array like x or of rows as a person gives them.
+
+        names: what the sample calls its columns, for a model that names none.
+        """
+        rows = _table.many_rows(rows, self._names)
+        first = rows.iloc[:0] if hasattr(rows, "iloc") else rows[0]
+        taken = self._named(first, names)
+        if hasattr(rows, "iloc"):
+            return taken.encode(rows.to_dict("records")) if self.preprocess is not None else taken._of_table(rows)
+        numeric = isinstance(rows, np.ndarray) and rows.ndim == 2
+        if not numeric or (self.columns and rows.shape[1] != len(self._owner)):
+            return taken.encode(rows)
         if not np.isfinite(rows).all():
             raise UserError("The background is made of finite numbers; NaN or infinity came.")
         return np.asarray(rows, dtype=self.dtype)
+
+    def _named(self, row: Any, names: Sequence[str]) -> TableInput:
+        """Itself; where it names no columns and the row has all of these names, one that takes them by name."""
+        if self.columns or self.preprocess is not None or not names or not set(names) <= set(_table.names_of(row)):
+            return self
+        return replace(self, columns=tuple(Column(one) for one in names), baseline=None, background_rows=None)
+
+    def _of_table(self, table: Any) -> np.ndarray:
+        """x (rows, features) of a pandas table, column by column: each value of a category is looked at once."""
+        own = [str(one) for one in table.columns]
+        columns = self.columns or tuple(map(Column, own))
+        _table.check_names(tuple(own), tuple(column.name for column in columns))
+        twice = [column.name for column in columns if own.count(column.name) > 1]
+        if twice:
+            raise UserError(f"The background has the column '{twice[0]}' more than once; name each column once.")
+        place = {one: index for index, one in enumerate(own)}
+        parts = [self._of_column(column, table.iloc[:, place[column.name]]) for column in columns]
+        return np.concatenate(parts, axis=1).astype(self.dtype)
+
+    def _of_column(self, column: Column, values: Any) -> np.ndarray:
+        """The encoded numbers (rows, parts) of one pandas column."""
+        array = values.to_numpy()
+        if column.kind == "number" and array.dtype.kind in "fiub" and np.isfinite(array).all():
+            mean, std = self._scaling.get(column.name, (0.0, 1.0))
+            return ((array.astype(np.float64) - mean) / std)[:, None]
+        import pandas as pd
+
+        try:
+            places, found = pd.factorize(array, use_na_sentinel=False)
+        except TypeError:  # lists and the like, which the first row's sentence names
+            places, found = np.arange(len(array)), array
+        told = [self._parts(self._cell(column, one), column) for one in found]
+        return np.array(told, dtype=np.float64).reshape(len(told), -1)[places]
 
     # -- players and references ----------------------------------------------------------------------------------
 
@@ -233,8 +268,9 @@ class TableInput:
         """One row to compare with: "mean" of the background, "zero", a number, an array like x, or a row as a dict."""
         baseline = _given.named(baseline, self.baseline, self.baselines)
         x = sample.x
-        if isinstance(baseline, Mapping):
-            return Reference("given", self.read(baseline).x[None], "the row given")
+        if isinstance(baseline, Mapping) or hasattr(baseline, "iloc"):  # a row with names, also of pandas
+            row = self._named(baseline, _names_in(sample)).read(baseline).x
+            return Reference("given", _given.constant(row, x).rows, "the row given")
         if not isinstance(baseline, str):
             return _given.constant(baseline, x)
         if baseline == "mean":
@@ -253,11 +289,16 @@ class TableInput:
             return Reference(
                 "background", self._own_rows(sample.x), f"{len(self._own_rows(sample.x)):,} {self.rows_name}"
             )
-        found = _given.stacked(self._encoded(rows), sample.x)
+        found = _given.stacked(self._encoded(rows, _names_in(sample)), sample.x)
         return Reference("background", found, f"{len(found):,} row{'s' * (len(found) != 1)} given")
 
     def _own_rows(self, x: np.ndarray) -> np.ndarray:
         return _given.stacked(self._encoded_rows, x)
+
+
+def _names_in(sample: Sample) -> tuple[str, ...]:
+    """What the sample calls its columns; a made-up one has no view."""
+    return () if sample.view is None else tuple(cell.name for cell in sample.view.cells)
 
 
 def _keys(row: Any) -> tuple[str, ...]:

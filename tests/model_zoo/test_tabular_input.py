@@ -237,3 +237,82 @@ def test_backgrounds():
     ):
         with pytest.raises(UserError, match=sentence):
             ONEHOT.background(sample, wrong)
+
+
+# -- backgrounds and baselines in the shapes in which people have them -----------------------------------------------
+
+
+PEOPLE = (Column("age", default=30.0), Column("job", "category", categories=("cook", "Other")), Column("pay"))
+
+
+def people() -> TableInput:
+    return TableInput(PEOPLE, "onehot", mean=(40.0, 0.0, 10.0), std=(10.0, 1.0, 5.0), dtype="float64")
+
+
+def test_a_pandas_table_is_encoded_as_its_rows_are_one_by_one():
+    import pandas as pd
+
+    table = pd.DataFrame({"pay": [1, 2, 3], "extra": "x", "job": ["cook", "clown", None], "age": [50.0, np.nan, 20.0]})
+    table["job"] = table["job"].fillna("Cook")
+    taken = people()
+    one_by_one = np.stack([taken.read(row).x for row in table.to_dict("records")])
+    sample = taken.read({"age": 1, "job": "cook", "pay": 2})
+    np.testing.assert_array_equal(taken.background(sample, table).rows, one_by_one)
+    np.testing.assert_array_equal(one_by_one[:, 0], [1, -1, -2])  # (age - 40) / 10, with 30 for the missing one
+    with pytest.raises(UserError, match="pay is empty or not a number"):
+        taken.background(sample, table.assign(pay=[1, np.nan, 2]))
+    with pytest.raises(UserError, match="pay is a number; 'much' came"):
+        taken.background(sample, table.assign(pay="much"))
+    with pytest.raises(UserError, match="job is one value; list came"):
+        taken.background(sample, table.assign(job=[["cook"], ["cook"], ["cook"]]))
+    with pytest.raises(UserError, match="has no column 'pay'"):
+        taken.background(sample, table.drop(columns="pay"))
+    with pytest.raises(UserError, match="the column 'age' more than once"):
+        taken.background(sample, pd.concat([table, table[["age"]]], axis=1))
+
+
+def test_a_wide_table_is_encoded_in_well_under_a_second():
+    import time
+
+    import pandas as pd
+
+    numbers = np.random.default_rng(0).normal(size=(5000, 300))
+    taken = TableInput(tuple(Column(f"c{index}") for index in range(300)), "raw", dtype="float64")
+    table = pd.DataFrame(numbers, columns=[column.name for column in taken.columns])
+    began = time.perf_counter()
+    rows = taken.background(taken.read(numbers[0]), table[table.columns[::-1]]).rows
+    assert time.perf_counter() - began < 1
+    np.testing.assert_array_equal(rows, numbers)
+
+
+@pytest.mark.parametrize("columns", [(Column("a"), Column("b"), Column("c")), ()], ids=["named", "plain"])
+def test_rows_with_names_are_matched_by_name_and_rows_without_by_place(columns, tmp_path):
+    import pandas as pd
+    import torch
+
+    taken = TableInput(columns, "raw", dtype="float64")
+    sample = taken.read({"a": 7, "b": 8, "c": 9})
+    shuffled = pd.Series([3.0, 1.0, 2.0], index=["c", "a", "b"])
+    path = tmp_path / "rows.csv"
+    path.write_text("c,a,b\n3,1,2\n", encoding="utf-8")
+    wish = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    plain = (np.array([1, 2, 3]), [1, 2, 3], wish, wish.detach().bfloat16(), [wish], wish[None])
+    for given in (shuffled, dict(shuffled), shuffled.to_frame().T, *plain, str(path), path):
+        assert taken.background(sample, given).rows.tolist() == [[1, 2, 3]], given
+    for given in (shuffled, dict(shuffled), shuffled.to_frame().T, *plain[:4], wish[None]):
+        assert taken.reference(sample, given).rows.tolist() == [[1, 2, 3]], given
+    for given, sentence in (
+        (5, "A background is an array .* or a CSV; int came"),
+        (np.float64(5), "A background is an array .* float64 came"),
+        ({1, 2}, "set came"),
+        ("no such.csv", "could not be opened"),
+        ([], "background is empty"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            taken.background(sample, given)
+
+
+def test_one_row_in_words_is_one_row():
+    taken = people()
+    sample = taken.read({"age": 1, "job": "cook", "pay": 2})
+    assert taken.background(sample, [50, "cook", 15]).rows.tolist() == [[1, 1, 0, 1]]
