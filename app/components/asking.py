@@ -15,7 +15,7 @@ from app.backend import shared
 from app.components import knobs
 from app.components.guard import answering
 from app.components.markup import caption, escape, plain
-from app.components.results import ACTIVE
+from app.components.results import ACTIVE, duration
 from app.state import Selection
 from explainers import registry, words
 from explainers.runtime.types import Job, Look, Request
@@ -230,11 +230,7 @@ def _forecast(card: ModelCard, ticked: tuple[Method, ...], look: Look | None) ->
         else:
             seconds += before.seconds * count / before.total
     text = f"About {total:,} evaluation{'' if total == 1 else 's'}"
-    return text if seconds != seconds else f"{text}, {_duration(seconds)}"
-
-
-def _duration(seconds: float) -> str:
-    return "under a second" if seconds < 1 else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return text if seconds != seconds else f"{text}, {duration(seconds)}"
 
 
 def _past() -> list[Job]:

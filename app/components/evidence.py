@@ -10,11 +10,19 @@ from app.components.markup import escape
 from explainers.types import Check, Verdict
 from explainers.verdicts import MARKS
 
+SILENT = (Verdict.NOT_APPLICABLE, Verdict.NOT_RUN)
+
 
 def marks(checks: tuple[Check, ...]) -> None:
-    """All checks in one line; those that came out badly are open from the start."""
-    if checks:
-        st.html(f'<div class="as-marks">{"".join(mark(one) for one in checks)}</div>')
+    """The checks that say something, in one line; those that came out badly are open from the start."""
+    shown = [one for one in checks if one.verdict not in SILENT]
+    if shown:
+        st.html(f'<div class="as-marks">{"".join(mark(one) for one in shown)}</div>')
+
+
+def silent(checks: tuple[Check, ...]) -> str:
+    """The checks that do not apply, for the details: 'Adds up, Settled'."""
+    return ", ".join(one.label for one in checks if one.verdict in SILENT)
 
 
 def mark(check: Check) -> str:

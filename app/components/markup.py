@@ -10,6 +10,11 @@ import streamlit as st
 
 ICONS = {"error": "error", "warning": "warning", "info": "info"}
 
+FOLD = (  # after a long text: the style sheet fades the text's end until this is opened
+    '<details class="as-fold"><summary><span class="as-more">Show all</span><span class="as-less">Show less</span>'
+    "</summary></details>"
+)
+
 
 def escape(text: object) -> str:
     """Text as HTML that shows exactly that text, in an element or an attribute."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from typing import Any
 
 import streamlit as st
 
-from app.components import evidence
+from app.components import evidence, knobs
 from app.components.guard import guarded
-from app.components.markup import caption, escape, notice
+from app.components.markup import FOLD, caption, escape, notice
 from explainers import figures, words
+from explainers.credits import method_of
 from explainers.figures import Picture, attention
 from explainers.types import Explanation
 
 WIDTHS = {1: 520, 2: 420, 3: 263}  # pixels of a panel's picture at 1,280, by how many stand side by side
+SHORT = {"overlay": "Photo", "words": "Text", "bars": "Bars", "waterfall": "Sum", "attention": "Heads"}  # narrow tabs
+FOLDED = {1: 1000, 2: 650, 3: 400}  # characters of a text that a panel shows at once, by the same
 LOG = logging.getLogger(__name__)
 
 
@@ -31,11 +35,11 @@ def draw(found: Explanation, key: str, scale: float | None = None, *, across: in
         if one.kind == "plotly":
             _fit(one.content, WIDTHS[across])
     if len(pictures) == 1:
-        _picture(found, pictures[0], key)
+        _picture(found, pictures[0], key, across)
     elif pictures:
-        for tab, picture in zip(st.tabs([one.title for one in pictures]), pictures, strict=True):
+        for tab, picture in zip(st.tabs([_tab(one, across) for one in pictures]), pictures, strict=True):
             with tab:
-                _picture(found, picture, key)
+                _picture(found, picture, key, across)
     if partial:
         return
     evidence.marks(found.evidence)
@@ -61,9 +65,15 @@ def _fit(figure: Any, width: int) -> None:
         figure.update_layout(height=round(min(width, WIDTHS[1]) * shape["aspect"] + shape["around"]))
 
 
-def _picture(found: Explanation, picture: Picture, key: str) -> None:
+def _tab(picture: Picture, across: int) -> str:
+    """A title that fits: three of the long ones are cut off in a narrow panel."""
+    return picture.title if across == 1 else SHORT.get(picture.id, picture.title)
+
+
+def _picture(found: Explanation, picture: Picture, key: str, across: int) -> None:
     if picture.kind == "html":
-        st.html(f'<div class="as-figure">{picture.content}</div>')
+        long = len(getattr(found.sample.view, "text", "")) > FOLDED[across]
+        st.html(f'<div class="as-figure">{picture.content}</div>{FOLD if long else ""}')
     elif picture.id == "attention":
         _grid(found, picture, key)
     else:
@@ -94,16 +104,26 @@ def _grid(found: Explanation, picture: Picture, key: str) -> None:
     opened()
 
 
+def _parameters(found: Explanation) -> list[str]:
+    """'samples = 1,000'; what was left empty is left out, and a 0 that stands for a choice of the method says so."""
+    method = method_of(found)
+    chosen = {one.name for one in fields(method.params) if knobs.automatic(one)} if method else set()
+    given = {name: value for name, value in found.provenance.parameters.items() if value not in ("", None)}
+    return [f"{name} = {'automatic' if name in chosen and not value else value}" for name, value in given.items()]
+
+
 def _details(found: Explanation) -> None:
     cost, made = found.cost, found.provenance
     work = f"{cost.forward:,} forward" + (f" and {cost.backward:,} backward" if cost.backward else "")
     rows = {
-        "Explained": f"{words.number(found.explained)} {found.unit}",
+        "In words": found.sentence(),
+        "Explained": f"{words.number(found.explained)} {found.target.unit}",
         "Base value": "" if found.base_value is None else words.number(found.base_value),
         "Credit goes to": f"{found.players.count:,} {found.players.kind}",
         "Work": f"{work} evaluations in {cost.seconds:.1f} s",
         "Device": made.device,
-        "Parameters": ", ".join(f"{name} = {value}" for name, value in made.parameters.items()),
+        "Parameters": ", ".join(_parameters(found)),
+        "Evidence that does not apply": evidence.silent(found.evidence),
         "Seed": str(made.seed),
         "Model": made.model_digest,
         "Input": made.sample_digest,

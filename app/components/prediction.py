@@ -7,18 +7,12 @@ import streamlit as st
 
 from app.components.markup import escape
 from explainers import words
-from model_zoo.types import ModelCard, Prediction
+from explainers.sentence import headline
+from model_zoo.types import Prediction
+
+__all__ = ["bars", "headline"]
 
 TOP = 5
-
-
-def headline(card: ModelCard, found: Prediction) -> str:
-    """The prediction in a few words: 'Espresso, 78 %'."""
-    if found.probabilities is None:
-        unit = f" {card.unit}" if card.unit else ""
-        return f"{found.labels[0]}: {words.number(float(found.raw[0]))}{unit}"
-    label = found.labels[found.top]
-    return f"{label[:1].upper()}{label[1:]}, {words.percent(float(found.probabilities[found.top]))}"
 
 
 def bars(found: Prediction) -> None:

@@ -7,7 +7,7 @@ plot stays as it is.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import streamlit as st
@@ -18,13 +18,15 @@ from app.components import export, panel
 from app.components.guard import answering, guarded
 from app.components.markup import escape, notice
 from explainers import figures, registry
+from explainers.credits import method_of
 from explainers.runtime.types import Job
-from explainers.types import Explanation
+from explainers.types import Explanation, Verdict
 from model_zoo.types import UserError
 
 ACROSS = 3  # columns at 1,280 pixels
 POLL = 0.5  # seconds between looks at progress
 REDRAW = 1.0  # seconds between partial pictures
+LONGER = 4  # times the budget, where the values did not settle
 ACTIVE = ("queued", "running")
 
 
@@ -153,6 +155,7 @@ def _words(job: Job) -> str:
 def _ended(job: Job, found: Explanation | None, scale: float | None, across: int) -> None:
     if found is not None:
         panel.draw(found, job.id, scale, across=across)
+        _longer(job, found)
         return
     if job.status == "cancelled":
         notice("Stopped before it was finished.", "info")
@@ -164,9 +167,39 @@ def _ended(job: Job, found: Explanation | None, scale: float | None, across: int
     st.button("Run again", key=f"again/{job.id}", icon=":material/refresh:", on_click=_resubmit, args=(job,))
 
 
+def _longer(job: Job, found: Explanation) -> None:
+    """Where the values did not settle: the same once more with a larger budget, and what that will take."""
+    settled = any(one.id == "settled" and one.verdict in (Verdict.DOUBTFUL, Verdict.BAD) for one in found.evidence)
+    method = method_of(found)
+    if not settled or method is None or not method.effort:
+        return
+    knob = next(one for one in fields(method.params) if one.name == method.effort)
+    default: Any = knob.default
+    spent = found.provenance.parameters.get(method.effort) or default
+    more = min(LONGER * spent, knob.metadata.get("high") or LONGER * spent) if spent else 0
+    if not spent or more <= spent:
+        return
+    st.button(
+        f"Run {more / spent:.2g}× longer, {duration(found.cost.seconds * more / spent)}",
+        key=f"longer/{job.id}",
+        icon=":material/more_time:",
+        on_click=_resubmit,
+        args=(job, {method.effort: type(default)(more)}),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds ahead, as people say them."""
+    if seconds < 1:
+        return "under a second"
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
+
+
 @answering
-def _resubmit(job: Job) -> None:
-    fresh = shared().runtime.submit(replace(job.request), state.owner())
+def _resubmit(job: Job, parameters: dict[str, Any] | None = None) -> None:
+    """The same request again, with other parameters where they are given; it takes the old one's place."""
+    request = replace(job.request, parameters={**job.request.parameters, **(parameters or {})})
+    fresh = shared().runtime.submit(request, state.owner())
     chosen = state.current()
     if chosen is not None:
         state.change(jobs=tuple(fresh if one == job.id else one for one in chosen.jobs))

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app.components.markup import escape
+from app.components.markup import FOLD, escape
 from model_zoo.modalities.image import ImageView
 from model_zoo.modalities.tabular import TableView
 from model_zoo.modalities.text import TextView
 from model_zoo.types import Players, Sample
 
+FOLDED = 380  # characters of a text that are shown at once
 UNREAD_SHOWN = 1200  # characters of unread text that are worth scrolling through
 
 
@@ -100,15 +101,22 @@ def _split(view: TextView) -> _Reading:
 
 def _text(view: TextView, players: Players | None) -> str:
     found = _split(view)
+    fold = FOLD if len(view.text) > FOLDED else ""
     if players is not None and players.names:
-        body = "".join(f"<span>{escape(name)}</span>" for name in players.names)
-        kind = escape(players.kind)
-        return f'<div class="as-chips">{body}</div><div class="as-quiet">{players.count} {kind} share the credit.</div>'
+        names = _as_written(view) if players.kind == "words" else players.names
+        body = "".join(f"<span>{escape(name)}</span>" for name in names)
+        said = f'<div class="as-quiet">{players.count} {escape(players.kind)} share the credit.</div>'
+        return f'<div class="as-chips">{body}</div>{fold}{said}'
     greyed = ""
     if found.count:
         shown = found.unread[:UNREAD_SHOWN] + ("…" if len(found.unread) > UNREAD_SHOWN else "")
         greyed = f'<span class="as-unread" title="not read by the model">{escape(shown)}</span>'
-    return f'<div class="as-text">{escape(found.read)}{greyed}</div>'
+    return f'<div class="as-text">{escape(found.read)}{greyed}</div>{fold}'
+
+
+def _as_written(view: TextView) -> tuple[str, ...]:
+    """The words that the model read, with their punctuation."""
+    return tuple(view.text[start:stop] for start, stop in view.words[: view.kept])
 
 
 def _table(view: TableView) -> str:

@@ -8,9 +8,9 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, prediction, results, seen
+from app.components import asking, choosing, export, headline, prediction, results, seen
 from app.components.guard import guarded
-from app.components.markup import escape, notice
+from app.components.markup import notice
 from app.screens import Page
 from app.state import Selection
 from explainers.runtime.types import Look
@@ -89,14 +89,11 @@ def _headline(
 ) -> None:
     """What a person would say; before anything is explained, what the model says."""
     if done:
-        text = done[0].sentence()
+        text = headline.leading(done).sentence()
     elif look is not None:
         text = prediction.headline(card, look.prediction)
     elif problem is not None:
         text = "This input cannot be read"
     else:
         text = f"Loading {card.title} …"
-    st.html(
-        f'<h1 class="as-headline">{escape(text)}</h1>'
-        f'<div class="as-quiet">{escape(card.title)} on {escape(chosen.name or "your input")}</div>'
-    )
+    headline.draw(text, headline.source(done), f"{card.title} on {chosen.name or 'your input'}")

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import io
 from dataclasses import dataclass
 
 import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, results
+from app.components import asking, choosing, export, headline, prediction, results, seen, subject
 from app.components.guard import answering
 from app.components.markup import escape, notice
 from app.screens import Page
 from app.state import Selection
 from explainers.record import open_record
 from explainers.runtime.types import Job
+from explainers.types import Explanation
+from model_zoo.modalities.image import ImageView
 from model_zoo.types import UserError
 
 PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=3)
 SHOWN = 10  # runs to a page
 _OPEN = "runs-open"
 _UPLOAD = "upload-record"
+_PAGE = "runs-page"
+BEGINNING = 60  # characters of a text that tell it from others
+THUMBNAIL = 88  # pixels, for 44 on a dense screen
 
 
 @dataclass(frozen=True)
@@ -68,25 +75,33 @@ def _list() -> None:
         notice("Nothing was run in this browser yet. Explain something first; every run is kept here.", "info")
         return
     pages = -(-len(found) // SHOWN)
-    page = st.pagination(pages, key="runs-page") if pages > 1 else 1
+    page = min(int(st.session_state.get(_PAGE) or 1), pages)
     for run in found[(page - 1) * SHOWN : page * SHOWN]:
         _line(run)
+    if pages > 1:
+        st.pagination(pages, key=_PAGE)
 
 
 def _line(run: Run) -> None:
     job = run.jobs[0]
     methods = ", ".join(results.method_title(one.request.method) for one in run.jobs)
-    model = next((one.title for one in shared().runtime.cards() if one.id == job.request.model), job.request.model)
+    found = next(iter(results.finished(list(run.jobs)).values()), None)
+    says = "" if found is None else f"{prediction.headline(found.card, found.prediction)} · "
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"run-{run.group}"):
         st.html(
-            f'<div class="as-run"><b>{escape(methods)}</b><br><span class="as-quiet">{escape(when(job.created))} · '
-            f"{escape(model)} on {escape(_input(job))} · {escape(run.status)}</span></div>"
+            f'<div class="as-run">{_thumbnail(found)}<div><b>{escape(says)}{escape(_about(job))}</b><br>'
+            f'<span class="as-quiet">{escape(methods)} · {escape(_model(job))} · {escape(when(job.created))} · '
+            f"{escape(run.status)}</span></div></div>"
         )
         st.button("Open", key=f"open/{run.group}", on_click=_go, args=(("open", run.group),))
         st.button(
             "", key=f"delete/{run.group}", icon=":material/delete:", help="Delete", type="tertiary",
             on_click=_delete, args=(run,),
         )  # fmt: skip
+
+
+def _model(job: Job) -> str:
+    return next((one.title for one in shared().runtime.cards() if one.id == job.request.model), job.request.model)
 
 
 def when(created: str) -> str:
@@ -102,6 +117,33 @@ def _input(job: Job) -> str:
         return shared().runtime.name(job.request.input) or "an input"
     except UserError:
         return "an input that is gone"
+
+
+def _about(job: Job) -> str:
+    """What was explained, so that it can be told from others: a file's name, or how a typed text begins."""
+    name = _input(job)
+    if name != "typed text":
+        return name
+    text = " ".join(shared().runtime.read(job.request.input)[0].decode("utf-8", "replace").split())
+    return f"“{text[:BEGINNING].rstrip()}…”" if len(text) > BEGINNING else f"“{text}”"
+
+
+def _thumbnail(found: Explanation | None) -> str:
+    """The photo of a run that is done, small: from the record, where only the worker's own encoding stands."""
+    if found is None or not isinstance(found.sample.view, ImageView):
+        return ""
+    return f'<img alt="" src="{_small(found.sample.view.photo)}">'
+
+
+@functools.lru_cache(maxsize=128)
+def _small(photo: bytes) -> str:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(photo)) as one:
+        square = ImageOps.fit(one.convert("RGB"), (THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    square.save(file, "JPEG", quality=75)
+    return seen.uri(file.getvalue())
 
 
 def _showing() -> tuple[str, str] | None:
@@ -142,9 +184,12 @@ def _opened(group: str) -> None:
         return
     done = tuple(results.finished(jobs).values())
     job = jobs[0]
-    _headline(done[0].sentence() if done else job.title, f"{when(job.created)} · {_input(job)}")
+    text = headline.leading(done).sentence() if done else job.title
+    headline.draw(text, headline.source(done), f"{_model(job)} on {_input(job)}", when(job.created))
     if job.request.model in choosing.cards():
         st.button("Explain this input again", icon=":material/replay:", on_click=_revisit, args=(jobs,), key="revisit")
+    if done:
+        subject.draw(done[0])
     results.draw(jobs)
     export.buttons(done, "opened")
 
@@ -169,9 +214,9 @@ def _record(digest: str) -> None:
     _back()
     data, name = shared().runtime.read(digest)
     found = open_record(data).explanations
-    _headline(found[0].sentence(), f"{name} · {found[0].card.title} on {found[0].sample.name}")
+    first = found[0]
+    headline.draw(
+        headline.leading(found).sentence(), headline.source(found), name, f"{first.card.title} on {first.sample.name}"
+    )
+    subject.draw(first)
     results.draw_records(found, f"record/{digest[-12:]}")
-
-
-def _headline(text: str, more: str) -> None:
-    st.html(f'<h1 class="as-headline">{escape(text)}</h1><div class="as-quiet">{escape(more)}</div>')
