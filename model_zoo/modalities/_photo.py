@@ -6,6 +6,7 @@ Every correction (turned, transparent, 16 bit, CMYK, ...) is told in one sentenc
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,8 @@ def open_photo(raw: Any, name: str = "") -> Photo:
     if isinstance(raw, np.ndarray):
         image, notes = _upright(_of_array(raw, name or "The picture"), 1)
         return Photo(image, notes, digest(np.ascontiguousarray(raw).tobytes()), name)
+    if not isinstance(raw, (str, bytes, bytearray, memoryview, os.PathLike)):
+        raise UserError(f"A picture is a file, its bytes, a PIL image or an array; {type(raw).__name__} came.")
     data, name = _given.read_bytes(raw, name)
     image, notes = _upright(*_decoded(data, name or "The picture"))
     return Photo(image, notes, digest(data), name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -72,8 +73,10 @@ class ImageInput:
 
     def read(self, raw: Any, name: str = "") -> Sample:
         """A path, bytes, a PIL image, uint8 (H, W, 3), (H, W) or (H, W, 4), or floats (C, H, W) already as x."""
+        if isinstance(raw, (list, tuple)):
+            raw = _numbers(raw)
         if hasattr(raw, "__array__") and not hasattr(raw, "convert"):  # PIL images have both
-            array = np.asarray(raw.detach().cpu() if hasattr(raw, "detach") else raw)
+            array = np.asarray(_given.arrayed(raw))
             if array.dtype.kind == "f":
                 return self._read_x(array, name)
             raw = array
@@ -131,8 +134,7 @@ class ImageInput:
 
     def _preprocessed(self, image: Any) -> np.ndarray:
         assert self.preprocess is not None
-        found = self.preprocess(image)
-        x = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
+        x = np.asarray(_given.arrayed(self.preprocess(image)))
         if x.ndim == 4 and len(x) == 1:
             x = x[0]
         if x.ndim != 3 or x.dtype.kind not in "fiu":
@@ -250,7 +252,13 @@ class ImageInput:
         rows = self.background_rows if rows is None else rows
         if rows is None:
             return self.reference(sample)
-        if not (hasattr(rows, "dtype") and rows.dtype.kind == "f"):
+        rows = _given.arrayed(rows)
+        one = isinstance(rows, (str, bytes, bytearray, os.PathLike)) or hasattr(rows, "convert")
+        if one or (isinstance(rows, np.ndarray) and rows.ndim == 3 and rows.shape[2] in (3, 4)):
+            rows = [rows]
+        if not isinstance(rows, (list, tuple)) and not (isinstance(rows, np.ndarray) and rows.ndim > 0):
+            raise UserError(f"The background of an image model is a list of pictures; {type(rows).__name__} came.")
+        if not (isinstance(rows, np.ndarray) and rows.dtype.kind == "f"):
             rows = [self.read(row).x for row in rows]
         found = _given.stacked(rows, sample.x)
         return Reference("background", found, f"{len(found):,} background picture{'s' * (len(found) != 1)}")
@@ -264,6 +272,21 @@ class ImageInput:
             return "black" if share.max() < 0.01 else "white"
         rgb = np.rint(255 * share).astype(int)[list(order)[: len(share)]]
         return f"zero in the model's input, the colour RGB ({', '.join(map(str, rgb))})"
+
+
+def _numbers(raw: Any) -> np.ndarray:
+    """An array of the numbers in nested lists; whole ones from 0 to 255 are a photo's."""
+    try:
+        found = np.asarray(_given.arrayed(raw))
+    except (TypeError, ValueError) as error:
+        raise UserError("A picture as nested lists has as many numbers in every row; a ragged list came.") from error
+    if found.dtype.kind not in "fiu" or found.ndim < 2:
+        raise UserError(
+            "A picture is a file, a PIL image or an array of numbers (height, width, 3);"
+            f" a {type(raw).__name__} of {len(raw):,} came. Give one picture."
+        )
+    whole = found.dtype.kind in "iu" and found.min(initial=0) >= 0 and found.max(initial=0) <= 255
+    return found.astype(np.uint8) if whole else found
 
 
 def _image(pixels: np.ndarray) -> Any:

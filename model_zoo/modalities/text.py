@@ -43,6 +43,7 @@ class TextInput:
     limit: int = 512
     baseline: Any = None  # the default baseline: a name, a token or its id, or ids (tokens,)
     background_rows: Any = None  # background: texts, or ids (rows, tokens)
+    vocabulary: int | None = None  # ids that the network's embedding has, 0 to vocabulary - 1; None: not known
 
     modality: ClassVar[str] = "text"
     player_kinds: ClassVar[tuple[str, ...]] = ("tokens", "words")
@@ -76,7 +77,7 @@ class TextInput:
         if not words:
             raise UserError(f"{name or 'The text'} is empty; write at least one word.")
         encoded, cut = self._encode(text, words)
-        x = np.array(encoded.ids, dtype=np.int64)
+        x = self._in_vocabulary(np.array(encoded.ids, dtype=np.int64), "The tokenizer")
         word_of = _word_of(encoded, text, words)
         aligned = any(word >= 0 for word in word_of)
         kept = max(word_of) + 1 if aligned else (0 if cut else len(words))
@@ -128,13 +129,17 @@ class TextInput:
         return [f"The model does not know {_given.listed(words)}; it reads {self.tokenizer.piece(unknown)} there."]
 
     def _read_ids(self, raw: Any, name: str) -> Sample:
-        ids = np.asarray(raw.detach().cpu() if hasattr(raw, "detach") else raw)
+        try:
+            ids = np.asarray(_given.arrayed(raw))
+        except ValueError as error:
+            raise UserError("The ids of a text have one dimension, (tokens,); a ragged list came.") from error
         ids = ids[0] if ids.ndim == 2 and len(ids) == 1 else ids
         if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu" or ids.min() < 0:
             raise UserError(
                 "A text is a string, UTF-8 bytes, a path object or whole numbers (tokens,) from 0 upwards;"
                 f" {type(raw).__name__} came{f' of {ids.dtype}, shape {ids.shape}' if hasattr(raw, 'dtype') else ''}."
             )
+        self._in_vocabulary(ids, "The text")
         notes: tuple[str, ...] = ()
         if len(ids) > self.limit:
             notes = (f"The model reads the first {self.limit:,} of {len(ids):,} tokens.",)
@@ -155,6 +160,15 @@ class TextInput:
         view = TextView(text, tuple(words), len(words), tokens, tuple(spans), tuple(word_of))
         return Sample("text", name, x, view, notes, digest(ids.astype(np.int64).tobytes()))
 
+    def _in_vocabulary(self, ids: np.ndarray, whose: str) -> np.ndarray:
+        """The ids, of any shape; UserError if the network's embedding has no vector for one of them."""
+        if self.vocabulary is not None and ids.size and int(ids.max()) >= self.vocabulary:
+            raise UserError(
+                f"{whose} has the token id {int(ids.max()):,}; the model's vocabulary has {self.vocabulary:,} tokens,"
+                f" 0 to {self.vocabulary - 1:,}. Give ids of this model's own tokenizer."
+            )
+        return ids
+
     def trial(self) -> np.ndarray:
         """Some input x, to see what a network makes of it."""
         if isinstance(self.tokenizer, NumberTokenizer):
@@ -167,10 +181,7 @@ class TextInput:
         for text in texts:
             words = tuple(found.span() for found in WORD.finditer(text))
             rows.append(self._encode(text, words)[0].ids if words else self.tokenizer.encode(text).ids)
-        found = np.full((len(rows), max(map(len, rows), default=0) or 1), self.pad, dtype=np.int64)
-        for row, ids in zip(found, rows, strict=True):
-            row[: len(ids)] = ids
-        return found
+        return _filled(rows, self.pad)
 
     # -- players and references ----------------------------------------------------------------------------------
 
@@ -215,9 +226,12 @@ class TextInput:
                 raise UserError(f"The baseline {baseline!r} is no token of this model; give another token or its id.")
             baseline = token
         x = sample.x
-        if not isinstance(baseline, str) and np.ndim(baseline) > 0:
-            found = _given.constant(baseline, x)
-            return Reference("given", found.rows, "the tokens given")
+        baseline = _given.arrayed(baseline)
+        if isinstance(baseline, (np.ndarray, list, tuple)) and np.shape(found := _ids(baseline)) != ():
+            rows = _given.constant(found, x).rows
+            return Reference("given", self._in_vocabulary(rows, "The baseline"), "the tokens given")
+        if isinstance(baseline, np.ndarray) and baseline.ndim == 0:
+            baseline = baseline.item()
         kind, token = "given", baseline
         if baseline == "mask":
             kind, token = "mask", own.mask if own.mask is not None else own.unknown
@@ -225,7 +239,7 @@ class TextInput:
             kind, token = "pad", own.pad
         if isinstance(token, bool) or not isinstance(token, (int, np.integer)) or token < 0:
             raise UserError(f"A baseline token is a whole number from 0 upwards, or a token's name; {baseline!r} came.")
-        row = np.where(self._ours(sample), int(token), x)
+        row = self._in_vocabulary(np.where(self._ours(sample), int(token), x), "The baseline")
         return Reference(kind, row[None], f"every word replaced by {own.piece(int(token))}")
 
     def background(self, sample: Sample, rows: Any = None) -> Reference:
@@ -233,14 +247,49 @@ class TextInput:
         rows = self.background_rows if rows is None else rows
         if rows is None:
             return self.reference(sample)
-        ids = self.batch(rows) if all(isinstance(row, str) for row in rows) else np.asarray(rows)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu" or not len(ids):
-            raise UserError("The background of a text model is a list of texts or ids (rows, tokens).")
+        ids = self._in_vocabulary(self._rows_of_ids(rows), "The background")
         length = len(sample.x)
         found = np.full((len(ids), length), self.pad, dtype=np.int64)
         found[:, : min(length, ids.shape[1])] = ids[:, :length]
         found = np.where(self._ours(sample), found, sample.x)  # special tokens stay where the sample has them
         return Reference("background", found, f"{len(found):,} background text{'s' * (len(found) != 1)}")
+
+    def _rows_of_ids(self, rows: Any) -> np.ndarray:
+        """Ids (rows, longest) of texts or of ids as a person gives them; one text or one row of ids is one row."""
+        rows = _given.arrayed([rows] if isinstance(rows, str) else rows)
+        if isinstance(rows, (list, tuple)) and rows and all(isinstance(row, str) for row in rows):
+            return self.batch(rows)
+        found = rows
+        if isinstance(rows, (list, tuple)) and rows and all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+            each = [_ids(row) for row in rows]
+            found = _filled(each, self.pad) if all(row.ndim == 1 for row in each) else None
+        elif isinstance(rows, (list, tuple)):
+            found = _ids(rows)
+        found = found[None] if isinstance(found, np.ndarray) and found.ndim == 1 else found
+        if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "iu" or not found.size:
+            raise UserError("The background of a text model is a list of texts or ids (rows, tokens).")
+        if found.min() < 0:
+            raise UserError(f"Token ids are whole numbers from 0 upwards; the background has {int(found.min())}.")
+        return found
+
+
+def _ids(raw: Any) -> np.ndarray:
+    """An array of whole numbers, of any shape."""
+    try:
+        found = np.asarray(raw)
+    except (TypeError, ValueError) as error:
+        raise UserError("Token ids are whole numbers (tokens,); a ragged list came.") from error
+    if found.dtype.kind not in "iu":
+        raise UserError(f"Token ids are whole numbers (tokens,); an array of {found.dtype} came.")
+    return found
+
+
+def _filled(rows: Sequence[Any], pad: int) -> np.ndarray:
+    """Ids int64 (n, longest) of rows of ids, filled up with the pad."""
+    found = np.full((len(rows), max(map(len, rows), default=0) or 1), pad, dtype=np.int64)
+    for row, ids in zip(found, rows, strict=True):
+        row[: len(ids)] = ids
+    return found
 
 
 def _decoded(data: bytes, name: str) -> str:

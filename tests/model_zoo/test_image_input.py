@@ -210,10 +210,13 @@ def bare_png(width: int, height: int) -> bytes:
         (np.zeros((4, 4, 2), np.uint8), r"uint8 of shape \(4, 4, 2\) came"),
         (np.zeros(5, np.uint8), r"uint8 of shape \(5,\) came"),
         (np.zeros((0, 4, 3), np.uint8), r"has no pixels \(4 × 0\)"),
-        (5, "A path or the bytes of a file are expected; int came"),
+        (5, "A picture is a file, its bytes, a PIL image or an array; int came"),
         (np.zeros((4, 4, 3), np.int64), r"int64 of shape \(4, 4, 3\) came"),
         (np.zeros((4, 4, 3)), r"of shape \(3, height, width\); \(4, 4, 3\) came"),
         (np.full((3, 4, 4), np.nan), "finite numbers"),
+        (None, "A picture is a file, its bytes, a PIL image or an array; NoneType came"),
+        ([[1, 2], [3]], "a ragged list came"),
+        ([], "a list of 0 came"),
         (Image.new("1", (10000, 6000)), "has 60 megapixels"),
     ],
 )
@@ -338,3 +341,36 @@ def test_a_preprocess_is_understood_by_what_it_does(backwards):
     np.testing.assert_array_equal(taken.picture(sample.x), expected)
     np.testing.assert_allclose(taken.to_x(expected[None])[0], sample.x, atol=1e-5)
     assert np.unique(taken.picture(taken.reference(sample, "white").rows[0])).tolist() == [255]
+
+
+def test_nested_lists_of_numbers_are_the_arrays_that_they_spell():
+    taken = ImageInput(None, channels=None)
+    photo = np.random.default_rng(0).integers(0, 256, (4, 5, 3))
+    np.testing.assert_array_equal(taken.read(photo.tolist()).x, taken.read(photo.astype(np.uint8)).x)
+    floats = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(taken.read(floats.tolist()).x, floats)
+
+
+def test_backgrounds_are_tensors_arrays_or_pictures(tmp_path):
+    import torch
+
+    taken = ImageInput((4, 4))
+    photo = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    sample = taken.read(photo)
+    Image.fromarray(photo).save(tmp_path / "one.png")
+    for given in (
+        torch.tensor(sample.x)[None].requires_grad_(),
+        torch.tensor(sample.x),
+        [torch.tensor(sample.x)],
+        sample.x,
+        photo,
+        torch.tensor(photo),
+        [photo],
+        Image.fromarray(photo),
+        tmp_path / "one.png",
+        str(tmp_path / "one.png"),
+        (tmp_path / "one.png").read_bytes(),
+    ):
+        np.testing.assert_array_equal(taken.background(sample, given).rows, sample.x[None])
+    with pytest.raises(UserError, match="background of an image model is a list of pictures; int came"):
+        taken.background(sample, 5)

@@ -290,3 +290,27 @@ def test_words_from_a_vocabulary():
     assert taken.reference(sample).rows.tolist() == [[1] * 5]
     with pytest.raises(ValueError, match="needs '<pad>' and '<unk>'"):
         WordTokenizer(["a"])
+
+
+def test_ids_beyond_the_vocabulary_are_refused_wherever_they_come_from():
+    numbers = TextInput(vocabulary=20)
+    sample = numbers.read([1, 2, 3])
+    words = TextInput(lambda text: [19, 20], vocabulary=20)
+    for use, sentence in (
+        (lambda: numbers.read([1, 99]), "The text has the token id 99; the model's vocabulary has 20 tokens, 0 to 19"),
+        (lambda: words.read("two words"), "The tokenizer has the token id 20"),
+        (lambda: numbers.reference(sample, 20), "The baseline has the token id 20"),
+        (lambda: numbers.reference(sample, [1, 2, 20]), "The baseline has the token id 20"),
+        (lambda: numbers.background(sample, [[1, 2], [20]]), "The background has the token id 20"),
+        (lambda: numbers.background(sample, 5), "The background of a text model is a list of texts or ids"),
+        (lambda: numbers.background(sample, [[1, -2]]), "the background has -2"),
+        (lambda: numbers.background(sample, [[[1], [2]]]), "The background of a text model is a list of texts or ids"),
+        (lambda: numbers.reference(sample, [0.5, 1, 2]), "an array of float64 came"),
+        (lambda: numbers.read([[1, 2], [3]]), "a ragged list came"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            use()
+    assert numbers.reference(sample, 19).rows.tolist() == [[19, 19, 19]]
+    for given in ([[1, 2], [3]], [np.array([1, 2]), np.array([3])]):
+        assert numbers.background(sample, given).rows.tolist() == [[1, 2, 0], [3, 0, 0]]
+    assert numbers.background(sample, [4, 5]).rows.tolist() == [[4, 5, 0]]
