@@ -56,6 +56,11 @@ def fitted(network: Any, task: Task | None, output: Output | None) -> Fitted | N
 
 def _classifier(estimator: Any, task: Task | None, output: Output | None) -> Fitted:
     classes = getattr(estimator, "classes_", ())
+    if isinstance(classes, list):  # scikit-learn's way to say that there are several questions
+        raise UserError(
+            f"{type(estimator).__name__} answers {len(classes):,} questions at once, and one is explained at a time;"
+            " give a callable that returns the probabilities of one: lambda rows: model.predict_proba(rows)[0]."
+        )
     spelt = tuple(map(_spelt, classes)) if np.ndim(classes) == 1 and len(classes) else None
     two = spelt is not None and len(spelt) == 2
     margin = _margin(estimator)

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from model_zoo.modalities.text import TextInput
 from model_zoo.model import Model
 from model_zoo.types import Capability, Output, Task, UserError
 
@@ -45,15 +46,23 @@ class Wish:
                 f" {tuple(scores.shape)}. Return one row of scores for each input."
             )
         task, labels = self._labels(title, scores.shape[1])
+        if task == "regression" and self.output in ("logit", "probability"):
+            raise UserError(
+                f"{title} has one output, said to be a {self.output}; say task='binary' if it scores the second of two"
+                " classes, or leave out output=."
+            )
         output = self.output or ("probability" if task == "classification" and _are_chances(scores) else "logit")
         if task == "regression":
             output = "value"
+        words = getattr(model.embedding, "num_embeddings", None)
+        if isinstance(model.input, TextInput) and isinstance(words, int):
+            model.input = dataclasses.replace(model.input, vocabulary=words)
         if model.trees is not None:
             can |= Capability.TREES
         model.card = dataclasses.replace(model.card, task=task, labels=labels, output=output, can=can)
 
     def _labels(self, title: str, width: int) -> tuple[Task, tuple[str, ...]]:
-        task, names = self.task or "classification", self.names
+        task, names = self.task or ("regression" if self.output == "value" else "classification"), self.names
         if task == "binary":
             if width != 1:
                 raise UserError(f"A binary model has one output; {title} has {width:,}. Say task='classification'.")
@@ -75,7 +84,7 @@ def run(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
         if model.card.modality == "text":
             return _run_text(model, rows)
         if module:
-            return _run_on(model, rows, (False, model.dtype, True), needs_gradient=False)
+            return _run_module(model, rows)
     except UserError:
         raise
     except Exception as error:  # a stranger's network may raise anything
@@ -88,6 +97,25 @@ def run(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
         except Exception as error:  # as above; the next way may do
             first = first or error
     raise _cannot(model, rows, first) from first
+
+
+def _run_module(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
+    """As the module's own numbers are; float64 where it has none of its own and does not work in float32."""
+    hidden = model.dtype == torch.float32 and not _has_numbers(cast(torch.nn.Module, model.network))
+    first: Exception | None = None
+    for dtype in (torch.float32, torch.float64) if hidden else (model.dtype,):
+        model.dtype = dtype
+        try:
+            return _run_on(model, rows, (False, dtype, True), needs_gradient=False)
+        except Exception as error:  # a stranger's network may raise anything
+            first = first or error
+    model.dtype = torch.float32 if hidden else model.dtype
+    assert first is not None
+    raise first
+
+
+def _has_numbers(network: torch.nn.Module) -> bool:
+    return any(one.is_floating_point() for one in (*network.parameters(), *network.buffers()))
 
 
 def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> tuple[torch.Tensor, Capability]:
@@ -152,7 +180,8 @@ def _fitting(title: str, what: str, count: int, names: tuple[str, ...]) -> tuple
 
 def _are_chances(scores: torch.Tensor) -> bool:
     inside = bool(((scores >= 0) & (scores <= 1)).all())
-    return inside and bool(((scores.cpu().double().sum(1) - 1).abs() < 1e-4).all())
+    rounding = max(1e-4, torch.finfo(scores.dtype).eps * scores.shape[1]) if scores.is_floating_point() else 0.0
+    return inside and bool(((scores.cpu().double().sum(1) - 1).abs() <= rounding).all())
 
 
 def _cannot(model: Model, rows: np.ndarray, error: Exception | None) -> CannotRun:

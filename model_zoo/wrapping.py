@@ -7,6 +7,8 @@ input is known, else on the first sample. The module is left as it was: mode, gr
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
@@ -14,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from model_zoo import estimators
+from model_zoo import estimators, settings
 from model_zoo.learning import CannotRun, Wish
 from model_zoo.modalities.image import ImageInput
 from model_zoo.modalities.tabular import TableInput
@@ -41,7 +43,7 @@ def wrap(
     embedding: str | torch.nn.Module | None = None,
     baseline: Any = None,
     columns: Sequence[Column] | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     limit: int | None = None,
     title: str = "",
     unit: str = "",
@@ -55,16 +57,19 @@ def wrap(
         said to be binary is a regression.
     output: what the scores are; None takes rows that add up to 1 as probabilities, others as logits.
     feature_names, columns: for tables, names alone or all that is known; class_names: as many as there are outputs.
-    background: rows that stand for the data: (rows, features), a pandas table, texts, or pictures.
+    background: rows that stand for the data: (rows, features), a pandas table, a CSV, texts, or pictures.
     preprocess: callable(PIL image) -> (C, H, W), or callable(row) -> (features,); without it an image model takes
-        floats (C, H, W) as they are, and photos as 0 to 1, squeezed to `size` (height, width) if that is given.
+        floats (C, H, W) as they are, and photos as 0 to 1, squeezed to `size` if that is given: (height, width), or one
+        number for a square.
     tokenizer: tokenizers.Tokenizer, Hugging Face tokenizer or callable text -> ids; at most `limit` tokens are read.
     embedding: the submodule, or its dotted path, that turns token ids into vectors; found by itself as a rule.
     baseline: the default baseline: a name, a number, an array like x, a row; for texts a token or its id.
     """
-    _one_of("modality", modality, MODALITIES)
-    _one_of("task", task, (None, *TASKS))
-    _one_of("output", output, (None, *OUTPUTS))
+    settings.one_of("modality", modality, MODALITIES)
+    settings.one_of("task", task, (None, *TASKS))
+    settings.one_of("output", output, (None, *OUTPUTS))
+    settings.agree(task, output)
+    device = settings.device(device)
     known = estimators.fitted(network, task, output)
     module = network if isinstance(network, torch.nn.Module) else None
     if known is None and not callable(network):
@@ -73,12 +78,14 @@ def wrap(
             f" {type(network).__name__} came."
         )
     if known is not None:
-        task, output = known.task or task, known.output or output
+        task, output = settings.of_estimator(network, known, task, output)
         class_names = known.classes if class_names is None else class_names
     if module is not None and device is not None:
         module.to(device)
+    if modality == "tabular" and isinstance(background, (str, bytes, os.PathLike)):
+        background = TableInput().rows(background)
 
-    found = _columns(columns, feature_names, background, known) if modality == "tabular" else ()
+    found = settings.columns(columns, feature_names, background, known) if modality == "tabular" else ()
     wish = Wish(task, output, None if class_names is None else tuple(map(str, class_names)))
     named = title or getattr(network, "__name__", "") or type(network).__name__
     card = ModelCard(
@@ -95,6 +102,8 @@ def wrap(
         columns=found,
     )
     taken = _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
+    if isinstance(taken, (TableInput, ImageInput)):
+        settings.baseline(baseline, dataclasses.replace(taken, baseline=None).baselines)
     with untouched(network):
         model = Model(
             card,
@@ -107,7 +116,7 @@ def wrap(
         )
     if module is None:
         model.dtype = torch.float64
-        model.device = torch.device(device or "cpu")
+        model.device = device or torch.device("cpu")
     _learn_at_once(model, len(found))
     return model
 
@@ -142,17 +151,49 @@ def _learn_at_once(model: Model, width: int) -> None:
     taken, network = model.input, model.network
     if isinstance(taken, TableInput) and width:
         x = np.zeros(width, dtype=taken.dtype)
-        model.learn(taken.background(Sample("tabular", "", x, None)).rows[0])
+        try:
+            model.learn(taken.background(Sample("tabular", "", x, None)).rows[0])
+        except CannotRun as error:
+            linear = _first_linear(network)
+            if linear is None or linear.in_features == width:
+                raise
+            raise UserError(
+                f"{width:,} features were named or came with the background, and the first nn.Linear of"
+                f" {model.card.title} takes {linear.in_features:,}; give one name, and one value in each row, for each"
+                " feature."
+            ) from error
         return
     with contextlib.suppress(CannotRun):
         if isinstance(taken, TextInput):
             model.learn(taken.trial())
         elif isinstance(taken, ImageInput) and taken.size is not None and taken.preprocess is None:
-            model.learn(np.zeros((taken.channels or 3, *taken.size), dtype=taken.dtype))
+            _learn_picture(model, taken, taken.size)
         elif isinstance(taken, TableInput) and taken.preprocess is None and isinstance(network, torch.nn.Module):
-            linear = next((one for one in network.modules() if isinstance(one, torch.nn.Linear)), None)
+            linear = _first_linear(network)
             if linear is not None:
                 model.learn(np.zeros(linear.in_features, dtype=taken.dtype))
+
+
+def _first_linear(network: Any) -> torch.nn.Linear | None:
+    return next((one for one in _parts(network) if isinstance(one, torch.nn.Linear)), None)
+
+
+def _learn_picture(model: Model, taken: ImageInput, size: tuple[int, int]) -> None:
+    """Complete the card from a made-up picture; a network that takes no other number of channels has its input know."""
+    convolution = next((one for one in _parts(model.network) if isinstance(one, torch.nn.Conv2d)), None)
+    likely = (3,) if convolution is None else dict.fromkeys((convolution.in_channels, 3))
+    for channels in likely if taken.channels is None else (taken.channels,):
+        with contextlib.suppress(CannotRun):
+            model.learn(np.zeros((channels, *size), dtype=taken.dtype))
+            break
+    else:
+        return
+    if taken.channels is None:
+        try:
+            with model.frozen(), torch.no_grad():
+                model.outputs(model.tensor(np.zeros((2, 1 if channels > 1 else 3, *size), dtype=taken.dtype)))
+        except Exception:  # a stranger's network may raise anything
+            model.input = dataclasses.replace(taken, channels=channels)
 
 
 def _input(
@@ -163,12 +204,13 @@ def _input(
     preprocess: Callable[[Any], Any] | None,
     tokenizer: Any,
     baseline: Any,
-    size: tuple[int, int] | None,
+    size: Any,
     limit: int | None,
 ) -> Input:
     """How the model takes its modality; x keeps every bit that the network can use."""
-    first = None if module is None else next((one for one in module.parameters() if one.is_floating_point()), None)
-    dtype = "float64" if module is None or (first is not None and first.dtype == torch.float64) else "float32"
+    own = () if module is None else (*module.parameters(), *module.buffers())
+    first = next((one for one in own if one.is_floating_point()), None)
+    dtype = "float64" if first is None or first.dtype == torch.float64 else "float32"
     if modality == "tabular":
         return TableInput(
             columns,
@@ -179,6 +221,7 @@ def _input(
             dtype=dtype,
         )
     if modality == "text":
+        settings.limit(limit)
         if limit is None:
             config = getattr(module, "config", None)
             limit = min(512, getattr(config, "max_position_embeddings", 512) or 512)
@@ -186,35 +229,13 @@ def _input(
     convolution = next((one for one in _parts(module) if isinstance(one, torch.nn.Conv2d)), None)
     grey = convolution is not None and convolution.in_channels == 1
     return ImageInput(
-        size=None if size is None else (int(size[0]), int(size[1])),
+        size=settings.height_and_width(size),
         channels=1 if grey and preprocess is None else None,
         preprocess=preprocess,
         baseline=baseline,
         background_rows=background,
         dtype=dtype,
     )
-
-
-def _columns(
-    columns: Sequence[Column] | None, names: Sequence[str] | None, background: Any, known: estimators.Fitted | None
-) -> tuple[Column, ...]:
-    """The columns as far as anybody said: given, named, those of the background or of the estimator."""
-    if columns is not None:
-        return tuple(columns)
-    if names is None and hasattr(background, "columns"):
-        names = [str(one) for one in background.columns]
-    if names is None and known is not None and known.names:
-        names = known.names
-    if names is None:
-        width = 0 if known is None else known.width
-        if not width and np.ndim(background) == 2:
-            width = np.shape(background)[1]
-        names = [f"feature {index}" for index in range(width)]
-    found = tuple(map(str, names))
-    twice = [one for one in dict.fromkeys(found) if found.count(one) > 1]
-    if twice:
-        raise UserError(f"Every feature has its own name; '{twice[0]}' came more than once.")
-    return tuple(Column(name) for name in found)
 
 
 def _first_guess(modality: str, module: torch.nn.Module | None, known: estimators.Fitted | None) -> Capability:
@@ -253,8 +274,3 @@ def _embedding(network: Any, embedding: str | torch.nn.Module | None) -> torch.n
 
 def _parts(network: Any) -> list[torch.nn.Module]:
     return list(network.modules()) if isinstance(network, torch.nn.Module) else []
-
-
-def _one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if value not in choices:
-        raise UserError(f"{name} is one of {', '.join(str(one) for one in choices if one)}; {value!r} came.")

@@ -337,9 +337,45 @@ def test_preprocess_takes_what_the_person_gives():
         (linear(2), {"modality": "sound"}, "modality is one of image, text, tabular; 'sound' came."),
         (linear(2), {"task": "ranking"}, "task is one of classification, binary, regression; 'ranking' came."),
         (linear(2), {"output": "score"}, "output is one of logit, probability, value; 'score' came."),
-        (linear(2), {"feature_names": ["a", "b"]}, r"Linear could not be run on inputs of shape \(n, 2\); it said:"),
+        (linear(2), {"feature_names": ["a", "b"]}, "2 features were named .* the first nn.Linear of Linear takes 3;"),
+        (linear(2), {"background": X[:, :2]}, "2 features were named or came with the background, .* takes 3;"),
         (linear(2), {"feature_names": ["a", "a", "b"]}, "Every feature has its own name; 'a' came more than once."),
-        (linear(2), {"background": X[:, :2], "feature_names": ["a", "b", "c"]}, "in column order .* 2 came"),
+        (
+            linear(2),
+            {"background": X[:, :2], "feature_names": ["a", "b", "c"]},
+            "3 feature names came, and the background has 2 features",
+        ),
+        (linear(2), {"background": [[1, 2]], "feature_names": ["a", "b", "c"]}, "and the background has 2 features"),
+        (
+            LogisticRegression().fit(X, Y),
+            {"feature_names": ["a", "b"]},
+            "2 feature .* and the estimator has 3 features",
+        ),
+        (
+            linear(2),
+            {"background": X, "baseline": "median"},
+            "baseline is one of mean, zero, a number .* 'median' came",
+        ),
+        (linear(2), {"background": 5}, "A background is an array of numbers .* or a CSV; int came"),
+        (linear(2), {"background": "none.csv"}, "none.csv could not be opened"),
+        (
+            linear(2),
+            {"task": "classification", "output": "value"},
+            "a classification model is a logit or a probability",
+        ),
+        (linear(2), {"task": "regression", "output": "probability"}, "The output of a regression model is its value"),
+        (linear(1), {"output": "logit"}, "one output, said to be a logit; say task='binary'"),
+        (RandomForestRegressor(2).fit(X, Y), {"output": "probability"}, "gives a value; output='probability' came"),
+        (RandomForestRegressor(2).fit(X, Y), {"task": "binary"}, "is a regression model; task='binary' came"),
+        (LogisticRegression().fit(X, Y), {"task": "regression"}, "is a classification model; task='regression' came"),
+        (RandomForestClassifier(2).fit(X, np.stack([Y, 1 - Y], 1)), {}, "answers 2 questions at once"),
+        (RandomForestClassifier(2).fit(X, np.stack([Y, np.arange(60) % 3], 1)), {}, "answers 2 questions at once"),
+        (linear(2), {"device": "nope"}, "device is where torch can compute here, such as 'cpu'; 'nope' is not there"),
+        (linear(2), {"device": "cuda:99"}, "'cuda:99' is not there"),
+        (lambda x: x, {"device": 1.5}, "1.5 is not there"),
+        (linear(2), {"modality": "image", "size": (5,)}, r"size is \(height, width\) in pixels, or one number"),
+        (linear(2), {"modality": "image", "size": 0}, "or one number for a square; 0 came"),
+        (linear(2), {"modality": "text", "limit": 0}, "limit is a whole number of tokens from 1 upwards; 0 came"),
         (linear(2), {"background": X, "baseline": [1, 2]}, "A baseline array has the input's shape"),
         (7, {}, "A model is a torch module, a callable from inputs to scores or a fitted estimator; int came."),
         (lambda x: x[0, 0], {"background": X}, "is expected to return scores"),
@@ -358,3 +394,95 @@ def test_a_wrong_number_of_class_names_is_seen_on_the_first_sample_too():
     model = wrap(lambda x: x * 1.0, class_names=["a", "b"])
     with pytest.raises(UserError, match="has 3 outputs, so 3 class names are expected; 2 came"):
         model.sample([1, 2, 3])
+
+
+# -- what was silent or a raw exception once -----------------------------------------------------------------------
+
+
+def test_values_of_several_columns_are_a_regression_when_said():
+    model = wrap(linear(2), output="value")
+    assert (model.card.task, model.card.labels) == ("regression", ("value 0", "value 1"))
+
+
+def test_a_picture_may_be_a_square_and_has_the_networks_channels():
+    model = wrap(pictures(3), modality="image", size=8, background=torch.rand(4, 3, 8, 8))
+    assert model.input.size == (8, 8)
+    sample = model.sample(torch.rand(3, 8, 8))
+    assert model.input.background(sample).rows.shape == (4, 3, 8, 8)
+    with pytest.raises(UserError, match=r"of shape \(3, 8, 8\); \(1, 8, 8\) came"):
+        model.sample(torch.rand(1, 8, 8))
+    five = wrap(pictures(5), modality="image", size=8)
+    assert five.predict(five.sample(torch.rand(5, 8, 8))).raw.shape == (5,)
+    anything = wrap(lambda x: x.mean((2, 3)).sum(1, keepdim=True) * torch.ones(2), modality="image", size=8)
+    assert [anything.predict(anything.sample(torch.rand(n, 8, 8))).raw.shape for n in (1, 3, 4)] == [(2,)] * 3
+
+
+def test_a_csv_is_a_background_and_names_the_columns(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b,c\n1,2,3\n4,5,6\n", encoding="utf-8")
+    for given in (str(path), path):
+        model = wrap(linear(2, torch.float64), background=given)
+        assert [column.name for column in model.card.columns] == ["a", "b", "c"]
+        sample = model.sample({"c": 3, "b": 2, "a": 1})
+        assert model.input.background(sample).rows.tolist() == [[1, 2, 3], [4, 5, 6]]
+    estimator = LogisticRegression().fit(X, Y)
+    shuffled = [{"c": 3, "a": 1, "b": 2}]
+    model = wrap(estimator, background=shuffled, feature_names=["a", "b", "c"])
+    assert model.input.background(model.sample([0, 0, 0])).rows.tolist() == [[1, 2, 3]]
+
+
+def test_one_row_is_a_background():
+    for given in (X[0], X[0].tolist(), torch.tensor(X[0], requires_grad=True)):
+        model = wrap(linear(2, torch.float64), background=given)
+        np.testing.assert_array_equal(model.input.background(model.sample(X[1])).rows, X[:1])
+
+
+def test_ids_that_the_embedding_does_not_have_are_a_sentence():
+    model = wrap(Bag(), modality="text")
+    with pytest.raises(UserError, match="token id 20; the model's vocabulary has 20 tokens, 0 to 19"):
+        model.sample([1, 20])
+    with pytest.raises(UserError, match="The baseline has the token id 99"):
+        model.input.reference(model.sample([1, 19]), 99)
+
+
+class Hidden(nn.Module):
+    """A module whose numbers torch does not see."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.score = lambda x: x @ weights
+
+    def forward(self, x):
+        return self.score(x)
+
+
+class Buffered(nn.Module):
+    """A module whose numbers are a buffer."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, x):
+        return x @ self.weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", [Hidden, Buffered])
+@pytest.mark.parametrize("known", [{"feature_names": ["a", "b", "c"]}, {}])
+def test_a_module_without_parameters_is_run_in_the_type_of_its_numbers(kind, dtype, known):
+    model = wrap(kind(torch.tensor(W.T, dtype=dtype)), **known)
+    x = np.array([0.1, 0.2, 0.3])
+    found = model.predict(model.sample(x))
+    np.testing.assert_allclose(found.raw, W @ x, rtol=1e-15 if dtype == torch.float64 else 1e-6)
+    assert (model.dtype, Capability.GRADIENTS in model.can) == (dtype, True)
+
+
+def test_probabilities_are_recognised_in_half_precision():
+    assert wrap(nn.Sequential(linear(3), nn.Softmax(-1)).bfloat16()).card.output == "probability"
+
+
+def test_the_logit_of_the_exponential_loss_is_the_log_odds():
+    estimator = GradientBoostingClassifier(loss="exponential", n_estimators=5).fit(X, Y)
+    model = wrap(estimator, output="logit")
+    np.testing.assert_allclose(model.predict(model.sample(X[0])).probabilities, estimator.predict_proba(X[:1])[0])
