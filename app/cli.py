@@ -17,12 +17,11 @@ from typing import Any, NoReturn
 
 from app import given, terminal
 from app.reports import printing
-from explainers.runtime.types import Request
+from explainers.runtime.types import COMMAND_LINE, Request
 from explainers.types import Explanation
 from model_zoo import targets
 from model_zoo.types import UserError
 
-OWNER = "command line"
 REPORTS = (".html", ".pdf", ".assay")
 FIRST_PORT, LAST_PORT = 8501, 8520
 
@@ -157,7 +156,7 @@ def explain(chosen: argparse.Namespace) -> int:
                     players=chosen.players,
                     seed=chosen.seed,
                 )
-                jobs.append(runtime.submit(request, OWNER))
+                jobs.append(runtime.submit(request, COMMAND_LINE))
             found, failed = [], False
             for job in jobs:
                 try:

@@ -38,7 +38,8 @@ class Lane:
         self._start = start
         self._change = threading.Condition()
         self._waiting: list[Task] = []
-        self._served: dict[str, int] = {}  # owner -> number of the last task served
+        self._turns = itertools.count(1)
+        self._served: dict[str, int] = {}  # owner -> the last turn; the number of a task says only when it was asked
         self._current: Task | None = None
         self._process: Process | None = None
         self._ready = False
@@ -150,7 +151,7 @@ class Lane:
         self._waiting.remove(task)
         waiting = {one.owner for one in self._waiting} | {task.owner}
         self._served = {owner: last for owner, last in self._served.items() if owner in waiting}
-        self._served[task.owner] = task.number
+        self._served[task.owner] = next(self._turns)
         return task
 
     def _serve(self, task: Task | None) -> Any:

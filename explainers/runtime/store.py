@@ -1,40 +1,40 @@
 """The workspace: what was asked and found, kept through crashes.
 
-    assay.db         SQLite (WAL, synchronous=FULL): inputs and jobs
-    blobs/ab/cdef…   bytes of inputs and records, named by their sha256
-    runners/<id>     a file locked by each running Assay, so that others know which jobs are in living hands
+    assay.db         inputs and jobs (database.py)
+    blobs/ab/cdef…   bytes of inputs and records, named by their sha256 (blobs.py)
+    runners/<id>     a file locked by each running Assay, so that others know which jobs are in living hands (claims.py)
     logs/            what the workers print
 
-A blob is written before the row that names it and removed after, both under SQLite's write lock, so several processes
-may share a workspace.
+Several processes may share a workspace. An input is kept while a job uses it, and for a day after it was last chosen or
+a job that used it was deleted, since a screen may still show it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-import secrets
-import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from explainers import codec, durable
-from explainers.runtime.types import Job
+from explainers import codec
+from explainers.runtime.blobs import Blobs
+from explainers.runtime.claims import Claim
+from explainers.runtime.database import Database, told
+from explainers.runtime.types import COMMAND_LINE, Job
 from model_zoo.types import UserError, digest
 
 VERSION = 1
 LARGEST_INPUT = 100 << 20  # bytes
 RESTARTS = 2  # a job that was under way in this many crashes of the server is not tried again
-UNUSED = 24 * 3600  # seconds after which an input that no job uses is swept away, at the next start
+UNUSED = 24 * 3600  # seconds that an input is kept without a job that uses it
+RENEWED = UNUSED / 24  # seconds after which an input that is chosen once more is noted to be new again
 LOST = "The input is no longer in the workspace; choose it again."
+STOPPED = "Assay stopped each time while this was computed, so it was not started again."
+LEFT = "The command that asked for this was stopped before it was done; give the command again."
 SCHEMA = """
     CREATE TABLE inputs(id TEXT PRIMARY KEY, name TEXT NOT NULL, blob TEXT NOT NULL, created REAL NOT NULL);
     CREATE TABLE jobs(
@@ -45,6 +45,8 @@ SCHEMA = """
         result TEXT NOT NULL DEFAULT '');
     CREATE INDEX jobs_of_owner ON jobs(owner);
 """
+MODEL, METHOD, GROUP = (f"json_extract(request, '$.fields.{one}')" for one in ("model", "method", "group"))
+INDICES = f"CREATE INDEX IF NOT EXISTS jobs_done ON jobs({MODEL}, {METHOD}) WHERE status='done';"
 COLUMNS = "id, request, owner, status, done, total, version, message, created, seconds, result, title"
 
 
@@ -64,28 +66,28 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.runner = secrets.token_hex(8)
-        self._lock = threading.RLock()
-        self._closed = False
-        with self._told():
+        with told(folder):
             for name in ("blobs", "runners", "logs"):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._claim = _locked(folder / "runners" / self.runner)
-            self._base = sqlite3.connect(folder / "assay.db", timeout=30, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute("PRAGMA synchronous=FULL")
-            self._prepare()
+            self._claim = Claim(folder)
+        try:
+            self._base = Database(folder, VERSION, SCHEMA, INDICES)
+        except BaseException:
+            self._claim.close()
+            raise
+        self._blobs = Blobs(folder, self._base)
+        self._open = threading.Lock()
+
+    @property
+    def runner(self) -> str:
+        """This process among those that share the workspace."""
+        return self._claim.id
 
     def close(self) -> None:
-        """Let go of the workspace; the jobs in it stay as they are."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        """Let go of the workspace; the jobs in it stay as they are. Once more does no harm."""
+        if self._open.acquire(blocking=False):  # never released: open no more
             self._base.close()
-            with contextlib.suppress(OSError):
-                (self.folder / "runners" / self.runner).unlink()
-            os.close(self._claim)
+            self._claim.close()
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
@@ -95,31 +97,29 @@ class Store:
             raise UserError(f"{name} is too large: an input has at most {LARGEST_INPUT >> 20} MiB. Give a smaller one.")
         name = name.encode("utf-8", "replace").decode()  # a file's name need not be text
         id = digest(name.encode(), data)
-        known = self._one("SELECT blob FROM inputs WHERE id=?", id)
-        if known is not None and self._path(known[0]).exists():
+        known = self._base.one("SELECT blob, created FROM inputs WHERE id=?", id)
+        if known is not None and self._blobs.path(known[0]).exists() and known[1] > time.time() - RENEWED:
             return id
-        self._keep(
+        self._blobs.keep(
             data,
-            lambda blob: self._base.execute(
-                "INSERT OR REPLACE INTO inputs VALUES(?,?,?,?)", (id, name, blob, time.time())
-            ),
+            lambda blob: self._base.run("INSERT OR REPLACE INTO inputs VALUES(?,?,?,?)", id, name, blob, time.time()),
         )
         return id
 
     def read(self, id: str) -> tuple[bytes, str]:
         """Bytes and name of an input."""
-        row = self._one("SELECT blob, name FROM inputs WHERE id=?", id)
+        row = self._base.one("SELECT blob, name FROM inputs WHERE id=?", id)
         if row is None:
             raise UserError(LOST)
         try:
-            with self._told():
-                return self._path(row[0]).read_bytes(), row[1]
+            with told(self.folder):
+                return self._blobs.path(row[0]).read_bytes(), row[1]
         except FileNotFoundError as error:
             raise UserError(LOST) from error
 
     def name(self, id: str) -> str:
         """Name of an input."""
-        row = self._one("SELECT name FROM inputs WHERE id=?", id)
+        row = self._base.one("SELECT name FROM inputs WHERE id=?", id)
         if row is None:
             raise UserError(LOST)
         return row[0]
@@ -128,197 +128,132 @@ class Store:
 
     def add(self, job: Job) -> None:
         """A new job of this process."""
-        with self._write():
-            if self._one("SELECT 1 FROM inputs WHERE id=?", job.request.input) is None:
+        with self._base.write():
+            if self._base.one("SELECT 1 FROM inputs WHERE id=?", job.request.input) is None:
                 raise UserError(LOST)
-            self._base.execute(
+            self._base.run(
                 "INSERT INTO jobs(id, owner, runner, input, request, title, created, status) VALUES(?,?,?,?,?,?,?,?)",
-                (
-                    job.id,
-                    job.owner,
-                    self.runner,
-                    job.request.input,
-                    _text(job.request),
-                    job.title,
-                    job.created,
-                    job.status,
-                ),
+                *(job.id, job.owner, self.runner, job.request.input),
+                *(_text(job.request), job.title, job.created, job.status),
             )
 
     def start(self, job: Job) -> bool:
         """Note that a job of this process is under way; False if it is gone or in other hands."""
-        with self._write():
-            found = self._base.execute(
+        with self._base.write():
+            changed = self._base.run(
                 "UPDATE jobs SET status='running', attempts=attempts+1, version=?"
                 " WHERE id=? AND runner=? AND status='queued'",
-                (job.version, job.id, self.runner),
+                job.version,
+                job.id,
+                self.runner,
             )
-            return found.rowcount == 1
+            return changed == 1
 
     def finish(self, job: Job, record: bytes = b"") -> Job:
         """Note how a job of this process ended, with its record; a job deleted meanwhile stays deleted."""
 
         def note(blob: str) -> None:
-            self._base.execute(
+            self._base.run(
                 "UPDATE jobs SET status=?, done=?, total=?, version=?, message=?, seconds=?, result=?"
                 " WHERE id=? AND runner=? AND status IN ('queued', 'running')",
-                (job.status, job.done, job.total, job.version, job.message, job.seconds, blob, job.id, self.runner),
+                *(job.status, job.done, job.total, job.version, job.message, job.seconds, blob, job.id, self.runner),
             )
 
         if record:
-            return replace(job, result=f"sha256:{self._keep(record, note)}")
-        with self._write():
+            return replace(job, result=f"sha256:{self._blobs.keep(record, note)}")
+        with self._base.write():
             note("")
         return job
 
     def job(self, id: str) -> Job | None:
         """A job as it was last noted."""
-        row = self._one(f"SELECT {COLUMNS} FROM jobs WHERE id=?", id)
+        row = self._base.one(f"SELECT {COLUMNS} FROM jobs WHERE id=?", id)
         return None if row is None else _job(row)
 
-    def jobs(self, owner: str | None) -> tuple[Job, ...]:
-        """The jobs of an owner, or of everybody, newest first."""
-        where, given = ("", ()) if owner is None else ("WHERE owner=?", (owner,))
-        rows = self._all(f"SELECT {COLUMNS} FROM jobs {where} ORDER BY rowid DESC", *given)
+    def jobs(
+        self, owners: tuple[str, ...] | None, limit: int | None = None, group: str | None = None
+    ) -> tuple[Job, ...]:
+        """The jobs of these owners, or of everybody, newest first; `group`: of one click, or the job of this id."""
+        where, given = ["1"], list[Any]()
+        if owners is not None:
+            where.append(f"owner IN ({', '.join('?' * len(owners))})")
+            given += owners
+        if group is not None:
+            where.append(f"? IN (id, {GROUP})")
+            given.append(group)
+        chosen = f"SELECT rowid FROM jobs WHERE {' AND '.join(where)} ORDER BY rowid DESC LIMIT ?"  # of the index alone
+        rows = self._base.all(
+            f"SELECT {COLUMNS} FROM jobs WHERE rowid IN ({chosen}) ORDER BY rowid DESC",
+            *given,
+            -1 if limit is None else limit,
+        )
         return tuple(_job(row) for row in rows)
+
+    def past(self, model: str, method: str) -> Job | None:
+        """The newest job of this model and method that is done, whoever asked for it."""
+        row = self._base.one(
+            f"SELECT {COLUMNS} FROM jobs WHERE status='done' AND {MODEL}=? AND {METHOD}=? ORDER BY rowid DESC LIMIT 1",
+            model,
+            method,
+        )
+        return None if row is None else _job(row)
 
     def path(self, result: str) -> Path:
         """The file of a job's record."""
-        return self._path(result.removeprefix("sha256:"))
+        return self._blobs.path(result.removeprefix("sha256:"))
 
     def delete(self, id: str) -> None:
-        """Remove a job, and its input and record unless another job uses them."""
-        row = self._one("SELECT input, result FROM jobs WHERE id=?", id)
+        """Remove a job with its record, unless another has the same; its input goes a day later if nothing uses it."""
+        row = self._base.one("SELECT input, result FROM jobs WHERE id=?", id)
         if row is None:
             return
-        blobs = {row[1]}
-        with self._write():
-            self._base.execute("DELETE FROM jobs WHERE id=?", (id,))
-            if self._one("SELECT 1 FROM jobs WHERE input=?", row[0]) is None:
-                blobs |= {one[0] for one in self._all("SELECT blob FROM inputs WHERE id=?", row[0])}
-                self._base.execute("DELETE FROM inputs WHERE id=?", (row[0],))
-        self._drop(blobs)
+        with self._base.write():
+            self._base.run("DELETE FROM jobs WHERE id=?", id)
+            self._base.run("UPDATE inputs SET created=? WHERE id=?", time.time(), row[0])
+            blobs = {row[1], *self._forget()}
+        used = "SELECT 1 FROM inputs WHERE blob=?1 UNION SELECT 1 FROM jobs WHERE result=?1"
+        self._blobs.drop(blobs, lambda blob: self._base.one(used, blob) is not None)
 
     def recover(self) -> tuple[Job, ...]:
         """Take over the jobs that a dead process left behind, and sweep away what nobody uses any more.
 
-        Those that waited or were under way are queued again, oldest first; one that was under way in RESTARTS crashes
-        is failed, since it may be the cause.
+        Those that waited or were under way are queued again, oldest first. Failed are those of a command line, where
+        nobody waits any more, and one that was under way in RESTARTS crashes, since it may be the cause.
         """
         left = "status IN ('queued', 'running')"
-        with self._write():
-            for (runner,) in self._all(f"SELECT DISTINCT runner FROM jobs WHERE {left}"):
-                if runner == self.runner or not _dead(self.folder / "runners" / runner):
+        failed = f"UPDATE jobs SET status='failed', version=version+1, message=? WHERE runner=? AND {left}"
+        with self._base.write():
+            for (runner,) in self._base.all(f"SELECT DISTINCT runner FROM jobs WHERE {left}"):
+                if not self._claim.dead(runner):
                     continue
-                self._base.execute(
-                    "UPDATE jobs SET status='failed', version=version+1, message=?"
-                    " WHERE runner=? AND status='running' AND attempts>=?",
-                    ("Assay stopped each time while this was computed, so it was not started again.", runner, RESTARTS),
-                )
-                self._base.execute(
+                self._base.run(f"{failed} AND owner=?", LEFT, runner, COMMAND_LINE)
+                self._base.run(f"{failed} AND status='running' AND attempts>=?", STOPPED, runner, RESTARTS)
+                self._base.run(
                     f"UPDATE jobs SET status='queued', version=version+1, runner=? WHERE runner=? AND {left}",
-                    (self.runner, runner),
+                    self.runner,
+                    runner,
                 )
         self._sweep()
-        rows = self._all(f"SELECT {COLUMNS} FROM jobs WHERE runner=? AND status='queued' ORDER BY rowid", self.runner)
+        rows = self._base.all(
+            f"SELECT {COLUMNS} FROM jobs WHERE runner=? AND status='queued' ORDER BY rowid", self.runner
+        )
         return tuple(_job(row) for row in rows)
 
-    # -- blobs -------------------------------------------------------------------------------------------------------
-
-    def _path(self, blob: str) -> Path:
-        return self.folder / "blobs" / blob[:2] / blob[2:]
-
-    def _keep(self, data: bytes, note: Callable[[str], Any]) -> str:
-        """Write a blob and, once it is safe, the row that names it; returns its hex digest."""
-        blob = hashlib.sha256(data).hexdigest()
-        path = self._path(blob)
-        with self._told():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            staged = None if path.exists() else durable.stage(path.parent, data)
-            with self._write():  # nobody can remove the blob between here and the row
-                if staged is not None:
-                    durable.settle(staged, path)
-                elif not path.exists():
-                    durable.write(path, data)
-                note(blob)
-        return blob
-
-    def _drop(self, blobs: set[str]) -> None:
-        """Remove blobs that no row names."""
-        with self._told(), self._write():
-            for blob in blobs - {""}:
-                used = "SELECT 1 FROM inputs WHERE blob=?1 UNION SELECT 1 FROM jobs WHERE result=?1"
-                if self._one(used, blob) is None:
-                    self._path(blob).unlink(missing_ok=True)
+    def _forget(self) -> set[str]:
+        """Inside write(): remove old inputs that no job uses; the blobs that they named."""
+        unused = "created<? AND id NOT IN (SELECT input FROM jobs)"
+        old = time.time() - UNUSED
+        blobs = {row[0] for row in self._base.all(f"SELECT blob FROM inputs WHERE {unused}", old)}
+        self._base.run(f"DELETE FROM inputs WHERE {unused}", old)
+        return blobs
 
     def _sweep(self) -> None:
         """Remove old inputs that no job uses, blobs that no row names and files that were never finished."""
-        old = time.time() - UNUSED
-        with self._told(), self._write():
-            self._base.execute(
-                "DELETE FROM inputs WHERE created<? AND id NOT IN (SELECT input FROM jobs)",
-                (old,),
-            )
-            named = {row[0] for row in self._all("SELECT blob FROM inputs UNION SELECT result FROM jobs")}
-            for path in (self.folder / "blobs").glob("??/*"):
-                if path.parent.name + path.name in named:
-                    continue
-                with contextlib.suppress(FileNotFoundError):
-                    if not path.name.endswith(durable.TEMPORARY) or path.stat().st_mtime < old:
-                        path.unlink()
-            for path in (self.folder / "runners").iterdir():
-                if path.name != self.runner and _dead(path):
-                    path.unlink(missing_ok=True)
-
-    # -- the database ------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        with self._write():
-            (version,) = self._base.execute("PRAGMA user_version").fetchone()
-            if version > VERSION:
-                raise UserError(
-                    f"The workspace {self.folder} was written by a newer Assay; update Assay, or choose another"
-                    " with --workspace."
-                )
-            if version == 0:
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    self._base.execute(statement)
-                self._base.execute(f"PRAGMA user_version={VERSION}")
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[None]:
-        """One transaction that holds the write lock from its start, in this process and among processes."""
-        with self._told(), self._lock:
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._base.execute("ROLLBACK")
-                raise
-            self._base.execute("COMMIT")
-
-    def _one(self, query: str, *given: Any) -> Any:
-        with self._told(), self._lock:
-            return self._base.execute(query, given).fetchone()
-
-    def _all(self, query: str, *given: Any) -> list[Any]:
-        with self._told(), self._lock:
-            return self._base.execute(query, given).fetchall()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """What the disk or the database refuses, as a sentence."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise UserError(f"The workspace {self.folder} cannot be used: {error.strerror}. {_CURE}") from error
-        except sqlite3.Error as error:
-            raise UserError(f"The workspace {self.folder} cannot be used: {error}. {_CURE}") from error
-
-
-_CURE = "Free some space, or choose another folder with --workspace."
+        with told(self.folder), self._base.write():
+            self._forget()
+            named = {row[0] for row in self._base.all("SELECT blob FROM inputs UNION SELECT result FROM jobs")}
+            self._blobs.sweep(named, time.time() - UNUSED)
+            self._claim.sweep()
 
 
 def _text(request: Any) -> str:
@@ -341,25 +276,3 @@ def _job(row: Any) -> Job:
         result=f"sha256:{result}" if result else "",
         title=title,
     )
-
-
-def _locked(path: Path) -> int:
-    """A descriptor that holds the lock of a file for as long as this process lives."""
-    claim = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return claim
-
-
-def _dead(path: Path) -> bool:
-    """Whether the process that locked this file is gone."""
-    try:
-        claim = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(claim)
-    return True

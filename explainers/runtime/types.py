@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from model_zoo.types import ModelCard, Players, Prediction, Sample
 
+COMMAND_LINE = "command line"  # the owner of what `assay explain` asks; every browser of this machine sees it
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 

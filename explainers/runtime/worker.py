@@ -125,14 +125,18 @@ class Worker:
         try:
             if number in self._cancelled:
                 raise Cancelled
-            self._say("result", number, answers[kind](number, *body))
+            self._end("result", number, answers[kind](number, *body))
         except Cancelled:
-            self._say("cancelled", number, None)
+            self._end("cancelled", number, None)
         except Exception as error:
-            self._say("error", number, sentence(error))
+            self._end("error", number, sentence(error))
             if self.device.id == "cuda" and "CUDA error" in str(error):
                 os._exit(POISONED)
-        self._cancelled.discard(number)
+
+    def _end(self, kind: str, number: int, body: Any) -> None:
+        """The last word on a request. Cancels so far were of it or came late; those from now on may be of the next."""
+        self._cancelled.clear()
+        self._say(kind, number, body)
 
     def _say(self, kind: str, number: int, body: Any) -> None:
         try:

@@ -52,7 +52,7 @@ def test_everything_is_told(page):
         "coffee.jpg",
         "Adds up: good",
         "Settled: doubtful",
-        "log-odds (logit)",
+        "log-odds",
         "the training mean colour",
         "Clenshaw–Curtis, 33 points",
         "sha256:a1a1",

@@ -393,4 +393,4 @@ def test_whatever_opens_can_be_told_drawn_and_reported(make):
             assert figures.pictures(one)
             assert terminal.shown(one)
         report.html(found.explanations).encode()
-    assert opened > 10
+    assert opened > 5

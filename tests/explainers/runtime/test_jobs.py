@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,15 @@ import pytest
 import explainers
 from explainers.runtime import Runtime
 from explainers.runtime import lane as lanes
+from explainers.runtime.types import COMMAND_LINE
 from model_zoo.types import UserError
 
 LIMIT = 60
+
+
+def descriptors():
+    """How many files this process has open; 0 where the system does not tell."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
 def under_way(runtime, job):
@@ -140,6 +147,20 @@ def test_cancel_of_a_waiting_job_and_of_one_that_does_not_listen(runtime, ask, m
     assert runtime.wait(ask(runtime), LIMIT).status == "done"
 
 
+def test_a_cancel_that_comes_late_is_not_kept_for_ever(toys):
+    from explainers.runtime import wire
+    from explainers.runtime.worker import Worker
+
+    parent, child = socket.socketpair()
+    with parent, child:
+        worker = Worker(child, "cpu", 1, toys, ())
+        worker._cancelled.update((2, 4))
+        for number in (4, 5):  # the first is cancelled while it waits; 2 was over before its cancel came
+            worker._answer("rows", number, ("quick", b"a,b,c,d\n1,2,3,4\n", "rows.csv"))
+        assert [wire.receive(parent)[:2] for _ in range(2)] == [("cancelled", 4), ("result", 5)]
+        assert worker._cancelled == set()
+
+
 def test_kill_in_mid_job_fails_that_job_alone(runtime, ask):
     before = ask(runtime)
     runtime.wait(before, LIMIT)
@@ -152,18 +173,37 @@ def test_kill_in_mid_job_fails_that_job_alone(runtime, ask):
     assert runtime.result(before).values.shape == (4,)
 
 
-def test_owners_take_turns(runtime, ask):
-    blocker = ask(runtime, "slow", parameters={"steps": 16, "most": 16}, owner="many")
-    many = [ask(runtime, owner="many") for _ in range(3)]
-    one = ask(runtime, owner="one")
-    under_way(runtime, blocker)
-    while runtime.job(one).status != "done":
-        time.sleep(0.001)
-    assert runtime.job(many[-1]).status != "done"
-    for job in many:
+def test_owners_take_turns(runtime, ask, monkeypatch):
+    started, all_wait, note = [], threading.Event(), runtime._store.start
+
+    def start(job):
+        assert all_wait.wait(LIMIT)
+        started.append(job.id)
+        return note(job)
+
+    monkeypatch.setattr(runtime._store, "start", start)
+    many = [ask(runtime, owner="many") for _ in range(4)]
+    one = [ask(runtime, owner="one") for _ in range(2)]
+    all_wait.set()
+    for job in many + one:
         assert runtime.wait(job, LIMIT).status == "done"
-    assert [job.id for job in runtime.jobs("one")] == [one]
+    assert started == [many[0], one[0], many[1], one[1], many[2], many[3]]
+    assert [job.id for job in runtime.jobs("one")] == one[::-1]
+    assert [job.id for job in runtime.jobs("one", limit=1)] == one[1:]
     assert {job.owner for job in runtime.jobs(None)} >= {"one", "many"}
+    assert runtime.past("quick", "integrated_gradients").id == one[-1]  # the last that was asked
+
+
+def test_a_browser_sees_what_the_command_line_ran_and_the_jobs_of_one_click(runtime, ask):
+    asked = [ask(runtime, owner=COMMAND_LINE), ask(runtime, owner="browser", group="click")]
+    ask(runtime, owner="another browser")
+    assert [(job.id, job.owner) for job in runtime.jobs("browser")] == [
+        (asked[1], "browser"),
+        (asked[0], COMMAND_LINE),
+    ]
+    assert [job.id for job in runtime.jobs("browser", group="click")] == asked[1:]
+    assert runtime.wait(asked[1], LIMIT).status == "done"
+    assert runtime.jobs("browser")[0].status == "done"
 
 
 def test_many_threads_ask_at_once(runtime, ask, row):
@@ -186,16 +226,18 @@ def test_deleting_a_job_that_runs_stops_it_and_leaves_nothing(start, ask):
     runtime = start()
     job = ask(runtime, "slow", parameters={"steps": 512})
     under_way(runtime, job)
+    input = runtime.job(job).request.input
     runtime.delete(job)
     with pytest.raises(UserError, match="no longer in the workspace"):
         runtime.job(job)
-    assert runtime.wait(ask(runtime), LIMIT).status == "done"  # and this brings the same input back
+    assert runtime.name(input) == "row.json"  # a screen may still show it
+    assert runtime.wait(ask(runtime), LIMIT).status == "done"
     assert len(runtime.jobs("me")) == 1
 
 
 def test_close_leaves_no_process_thread_or_descriptor(start, ask, tmp_path):
     start(tmp_path / "other").close()  # what Python opens once and for all
-    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    before, threads = descriptors(), threading.active_count()
     runtime = start(tmp_path / "closing", server=True)
     runtime.look("quick", runtime.put(b'{"a":1,"b":1,"c":1,"d":1}', "x"))
     runtime.wait(ask(runtime), LIMIT)
@@ -206,7 +248,7 @@ def test_close_leaves_no_process_thread_or_descriptor(start, ask, tmp_path):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
     assert threading.active_count() == threads
     again = start(tmp_path / "closing")
     assert again.job(job).status in ("queued", "running")  # for the next server

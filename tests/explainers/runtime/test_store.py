@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from explainers import durable
 from explainers.runtime import store as stores
 from explainers.runtime.store import Store, default_workspace
-from explainers.runtime.types import Job, Request
+from explainers.runtime.types import COMMAND_LINE, Job, Request
 from model_zoo.types import UserError
 
 
@@ -33,6 +34,11 @@ def job(store, id="j1", data=b"row", name="row.json", owner="me"):
 
 def blobs(store):
     return sorted(path.name for path in (store.folder / "blobs").glob("??/*"))
+
+
+def descriptors():
+    """How many files this process has open; 0 where the system does not tell."""
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 
 def test_inputs_keep_bytes_and_name(store):
@@ -54,12 +60,12 @@ def test_a_job_is_found_again_by_the_next_process(store):
     again = Store(store.folder)
     assert again.job("j1") == done
     assert again.path(done.result).read_bytes() == b"record"
-    assert again.jobs("me") == (done,)
-    assert again.jobs("you") == ()
+    assert again.jobs(("me",)) == (done,)
+    assert again.jobs(("you",)) == ()
     again.close()
 
 
-def test_deleting_removes_what_nothing_else_uses(store):
+def test_deleting_removes_what_nothing_else_uses(store, monkeypatch):
     one, two = job(store, "j1"), job(store, "j2")
     for each in (one, two):
         store.start(each)
@@ -68,11 +74,74 @@ def test_deleting_removes_what_nothing_else_uses(store):
     assert store.job("j1") is None
     assert store.read(two.request.input)[0] == b"row"
     assert len(blobs(store)) == 2
+    monkeypatch.setattr(stores, "UNUSED", -1)
     store.delete("j2")
     assert blobs(store) == []
     with pytest.raises(UserError, match="choose it again"):
         store.read(one.request.input)
     store.delete("j2")
+
+
+def test_an_input_outlives_its_jobs_by_a_day_and_so_does_one_that_is_chosen_again(store, monkeypatch):
+    """A screen may still show the input of a run that is deleted."""
+    shown, again = job(store), store.put(b"again", "a")
+    store.put(b"once", "a")
+    now = time.time()
+    monkeypatch.setattr(stores.time, "time", lambda: now + stores.UNUSED - 60)
+    store.delete(shown.id)
+    assert store.put(b"again", "a") == again
+    monkeypatch.setattr(stores.time, "time", lambda: now + stores.UNUSED + 60)
+    store.delete(job(store, "j2", b"other").id)  # deleting anything lets go of what is old
+    assert store.read(shown.request.input)[0] == b"row"
+    assert store.read(again)[0] == b"again"
+    assert len(blobs(store)) == 3
+    monkeypatch.setattr(stores.time, "time", lambda: now + 3 * stores.UNUSED)
+    store.recover()
+    assert blobs(store) == []
+
+
+def test_the_newest_jobs_those_of_a_click_and_the_last_of_a_method(store):
+    made = []
+    for number in range(6):
+        about = Request(f"m{number % 2}", store.put(b"row", "row.json"), "lime", group=f"click{number // 2}")
+        made.append(Job(f"j{number}", about, "me" if number < 5 else "command line", "queued", created="2026"))
+        store.add(made[-1])
+    for one in made[:4]:
+        store.start(one)
+        store.finish(replace(one, status="done", seconds=2.0))
+    names = lambda found: [one.id for one in found]  # noqa: E731
+    assert names(store.jobs(("me",), limit=2)) == ["j4", "j3"]
+    assert names(store.jobs(("me", "command line"), limit=2)) == ["j5", "j4"]
+    assert names(store.jobs(("me",), group="click1")) == ["j3", "j2"]
+    assert names(store.jobs(("me",), group="j0")) == ["j0"]
+    assert names(store.jobs(("you",), group="click1")) == []
+    assert names(store.jobs(None)) == [f"j{number}" for number in range(5, -1, -1)]
+    assert store.past("m0", "lime").id == "j2"
+    assert store.past("m1", "lime").seconds == 2.0
+    assert store.past("m0", "saliency") is None
+
+
+def test_the_last_of_a_method_is_looked_up_and_not_searched_for(store):
+    with sqlite3.connect(store.folder / "assay.db") as base:
+        plan = base.execute(
+            f"EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE status='done' AND {stores.MODEL}=? AND {stores.METHOD}=?"
+            " ORDER BY rowid DESC LIMIT 1",
+            ("m", "lime"),
+        ).fetchall()
+    base.close()
+    assert "INDEX jobs_done (<expr>=? AND <expr>=?)" in plan[0][-1]
+    assert len(plan) == 1
+
+
+def test_what_a_killed_command_line_asked_for_is_failed_since_nobody_waits(store):
+    asked, mine = job(store, "asked", owner=COMMAND_LINE), job(store, "mine")
+    store.start(asked)
+    store.close()
+    other = Store(store.folder)
+    assert [one.id for one in other.recover()] == [mine.id]
+    assert other.job("asked").status == "failed"
+    assert "give the command again" in other.job("asked").message
+    other.close()
 
 
 def test_a_job_without_its_input_is_not_taken(store):
@@ -178,8 +247,11 @@ def test_a_workspace_of_the_future_asks_for_an_update(tmp_path):
     with sqlite3.connect(tmp_path / "assay.db") as base:
         base.execute("PRAGMA user_version=99")
     base.close()
+    before = descriptors()
     with pytest.raises(UserError, match="newer Assay"):
         Store(tmp_path)
+    assert descriptors() == before
+    assert list((tmp_path / "runners").iterdir()) == []
 
 
 def test_where_the_workspace_is(monkeypatch):
