@@ -12,7 +12,7 @@ import pytest
 
 from app import backend
 from explainers import registry
-from explainers.runtime.types import Device, Job, Look, Request
+from explainers.runtime.types import COMMAND_LINE, Device, Job, Look, Request
 from explainers.types import Check, Cost, Explanation, Provenance, Verdict
 from model_zoo import catalogue
 from model_zoo.modalities.image import ImageView
@@ -44,19 +44,19 @@ class FakeRuntime:
         self.blobs[found] = (data, name)
         return found
 
-    def read(self, id: str) -> tuple[bytes, str]:
-        if id not in self.blobs:
+    def read(self, digest: str) -> tuple[bytes, str]:
+        if digest not in self.blobs:
             raise UserError("This input is not in the workspace any more.")
-        return self.blobs[id]
+        return self.blobs[digest]
 
-    def name(self, id: str) -> str:
-        return self.read(id)[1]
+    def name(self, digest: str) -> str:
+        return self.read(digest)[1]
 
-    def rows(self, model: str, id: str) -> tuple[dict[str, Any], ...]:
+    def rows(self, model: str, digest: str) -> tuple[dict[str, Any], ...]:
         return ({"Age": 30},)
 
     def look(
-        self, model: str, id: str, players: str | None = None, baseline: str | None = None, **options: Any
+        self, model: str, digest: str, players: str | None = None, baseline: str | None = None, **options: Any
     ) -> Look:
         self.ready.wait()
         if self.refuse:
@@ -85,8 +85,14 @@ class FakeRuntime:
             raise UserError("This run is no longer in the workspace.")
         return self.known[id]
 
-    def jobs(self, owner: str) -> tuple[Job, ...]:
-        return tuple(reversed([one for one in self.known.values() if one.owner == owner]))
+    def jobs(self, owner: str | None, limit: int | None = None, group: str | None = None) -> tuple[Job, ...]:
+        mine = [one for one in self.known.values() if owner is None or one.owner in (owner, COMMAND_LINE)]
+        found = [one for one in reversed(mine) if group is None or group in (one.id, one.request.group)]
+        return tuple(found[:limit])
+
+    def past(self, model: str, method: str) -> Job | None:
+        done = [one for one in self.jobs(None) if one.status == "done"]
+        return next((one for one in done if (one.request.model, one.request.method) == (model, method)), None)
 
     def change(self, **changes: Any) -> None:
         """Every job at once: status="done", message="...", and so on."""
