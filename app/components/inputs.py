@@ -17,13 +17,15 @@ import streamlit as st
 from app import state
 from app.backend import shared
 from app.components.guard import answering
-from app.components.markup import notice, plain
+from app.components.markup import caption, escape, notice, plain
 from app.state import Selection
 from model_zoo import catalogue
 from model_zoo.types import Column, Example, ModelCard, UserError
 
 IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 THUMBNAIL = 160  # pixels
+TABLE = 620  # pixels of the rows to choose from
+COLUMNS, ROWS = 6, 1000  # of a CSV that are shown to choose from
 
 
 def draw(card: ModelCard, chosen: Selection) -> None:
@@ -145,8 +147,6 @@ def _rows(card: ModelCard, chosen: Selection) -> None:
     with st.expander("Change the values"):
         _form(card, chosen)
     st.file_uploader("Your own rows (CSV)", "csv", key="upload-csv", on_change=_table, args=(card.id,))
-    if "csv" in st.session_state:
-        _pick(card)
 
 
 def _form(card: ModelCard, chosen: Selection) -> None:
@@ -205,19 +205,61 @@ def _table(model: str) -> None:
     st.session_state["csv-row"] = 1
 
 
-def _pick(card: ModelCard) -> None:
+def picker(card: ModelCard) -> None:
+    """The rows of the CSV that was given, in the main part of the screen; nothing where there is none."""
+    if card.modality != "tabular" or "csv" not in st.session_state:
+        return
     digest, name = st.session_state["csv"]
-    asked = shared().rows(card.id, digest)
-    try:
-        rows = asked.result(timeout=10)
-    except UserError as error:
-        notice(str(error))
-        return
-    except TimeoutError:
-        notice("The file is still being read; come back in a moment.", "info")
-        return
-    st.number_input(f"Row, 1 to {len(rows):,}", 1, len(rows), key="csv-row")
-    st.button("Use this row", key="use-row", on_click=_picked, args=(card.id, rows, name), width="stretch")
+    with st.container(border=True, horizontal=True, vertical_alignment="bottom", key="csv-rows"):
+        try:
+            rows = shared().rows(card.id, digest).result(timeout=10)
+        except UserError as error:
+            notice(str(error))
+        except TimeoutError:
+            notice("The file is still being read; come back in a moment.", "info")
+        else:
+            _pick(card, rows, name)
+        st.button("", key="csv-close", icon=":material/close:", help="Close the file", type="tertiary", on_click=_close)
+
+
+def _pick(card: ModelCard, rows: tuple[dict[str, Any], ...], name: str) -> None:
+    st.session_state.setdefault("csv-row", 1)
+    number = st.number_input(f"Row, 1 to {len(rows):,}", 1, len(rows), key="csv-row", width=150)
+    st.html(
+        f'<div class="as-quiet">{escape(name)}</div><div class="as-csv">{escape(_brief(rows[number - 1]))}</div>',
+        width="stretch",
+    )
+    with st.popover("See the rows", icon=":material/table_rows:", key="csv-all"):
+        shown = [
+            {
+                "Row": place,
+                **{column: "" if row[column] is None else str(row[column]) for column in list(row)[:COLUMNS]},
+            }
+            for place, row in enumerate(rows[:ROWS], 1)
+        ]
+        st.dataframe(shown, hide_index=True, height=300, key="csv-table", on_select=_point, selection_mode="single-row")
+        if len(rows) > ROWS:
+            caption(f"The first {ROWS:,} of {len(rows):,} rows; give the number of any other.")
+    st.button("Use this row", key="use-row", type="primary", on_click=_picked, args=(card.id, rows, name))
+
+
+def _brief(row: dict[str, Any]) -> str:
+    """The first columns of a row: '39 · Private · Masters …'."""
+    values = ["missing" if value in (None, "") else str(value) for value in row.values()]
+    return " · ".join(values[:COLUMNS]) + (" …" if len(values) > COLUMNS else "")
+
+
+@answering
+def _point() -> None:
+    """A row that is clicked is the row that is picked."""
+    chosen = st.session_state["csv-table"].selection.rows
+    if chosen:
+        st.session_state["csv-row"] = int(chosen[0]) + 1
+
+
+@answering
+def _close() -> None:
+    st.session_state.pop("csv", None)
 
 
 @answering

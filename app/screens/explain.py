@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, headline, prediction, results, seen
+from app.components import asking, choosing, export, headline, inputs, prediction, results, seen
 from app.components.guard import guarded
 from app.components.markup import notice
 from app.screens import Page
@@ -38,7 +38,10 @@ def render() -> None:
     look, problem, passing = _answer(asked)
 
     # Every part has a place of its own from the start, so that nothing of the screen before is left beside it.
-    head, saw, ask, found = (st.container(key=f"explain-{part}") for part in ("head", "saw", "ask", "found"))
+    parts = ("rows", "head", "saw", "ask", "found")
+    rows, head, saw, ask, found = (st.container(key=f"explain-{part}") for part in parts)
+    with rows:
+        inputs.picker(card)
     with head:
         _headline(card, chosen, look, done, problem)
     if problem is not None:

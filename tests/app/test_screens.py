@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import config
-from app.components import seen
+from app.components import headline, seen
 from app.components.markup import escape, plain
 from app.screens import screens
 from explainers import record, registry
 from explainers.runtime.types import Request
+from explainers.types import Check, Verdict
 from model_zoo import catalogue
-from model_zoo.types import UserError
+from model_zoo.modalities.text import TextView
+from model_zoo.types import Players, Sample, UserError
 
 MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
 
@@ -255,6 +259,76 @@ def test_runs_lists_reopens_and_deletes(runtime) -> None:
     next(one for one in listed.button if one.label == "All runs").click().run()
     listed.button(key=f"delete/{group}").click().run()
     assert not runtime.known
+
+
+def test_a_reopened_run_and_a_record_show_their_input_and_prediction(runtime) -> None:
+    model = MODALITIES["text"]
+    input = runtime.put(b"Good <b>film</b>, " + b"which goes on and on " * 9, "typed text")
+    at = open_screen("runs")
+    for method in ("saliency", "integrated_gradients"):
+        runtime.submit(Request(model, input, method, group="a"), at.session_state["owner"])
+    runtime.change(status="done")
+    at.run()
+    assert "75 % · “Good &lt;b&gt;film&lt;/b&gt;, which goes on" in html(at)
+    at.button(key="open/a").click().run()
+    for said in ('<div class="as-text">Good<span', "75 %", "According to Saliency"):
+        assert said in html(at)
+    data = record.dump(tuple(runtime.result(id) for id in runtime.known))
+    at = open_screen("runs")
+    at.file_uploader(key="upload-record").upload("run.assay", data).run()
+    assert '<div class="as-text">Good<span' in html(at)
+    assert "According to Saliency" in html(at)
+
+
+def test_the_best_founded_method_speaks_first(runtime) -> None:
+    model = MODALITIES["image"]
+    ids = {one: runtime.submit(Request(model, "", one), "") for one in ("lime", "grad_cam", "occlusion")}
+    made = {one: runtime.result(id) for one, id in ids.items()}
+    good = {one: replace(found, evidence=()) for one, found in made.items()}
+    positive = replace(good["grad_cam"], values=abs(good["grad_cam"].values))
+    assert headline.leading((made["lime"], positive)) is positive, "bad evidence stands back"
+    assert headline.leading((positive, good["occlusion"])) is good["occlusion"], "sensitivity stands back"
+    assert headline.source((made["lime"],)) == ""
+    assert headline.source((made["lime"], positive)) == "According to Grad-CAM"
+
+
+def test_what_did_not_settle_can_run_longer(runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MODALITIES["image"]
+    data, name = catalogue.read_example("coffee")
+    at = open_screen(model=model, input=runtime.put(data, name))
+    at.button_group(key=f"methods/{model}").set_value(["smoothgrad"]).run()
+    at.button(key="run").click().run()
+    noisy = (Check("settled", "Settled", Verdict.DOUBTFUL, "Noisy."), Check("x", "Y", Verdict.NOT_APPLICABLE, "No."))
+    first = next(iter(runtime.known))
+    found = runtime.result(first)
+    used = replace(found.provenance, parameters={"samples": 400})
+    monkeypatch.setattr(type(runtime), "result", lambda self, id: replace(found, evidence=noisy, provenance=used))
+    runtime.change(status="done")
+    at.run()
+    assert "Evidence that does not apply" in html(at)
+    assert at.button(key=f"longer/{first}").label == "Run 2.5× longer, about 2 s", "the knob ends at 1,000"
+    at.button(key=f"longer/{first}").click().run()
+    assert list(runtime.known.values())[-1].request.parameters == {"samples": 1000}
+    assert "".join(at.query_params["runs"]) == list(runtime.known)[-1]
+
+
+def test_rows_of_a_table_are_picked_in_the_main_part(runtime) -> None:
+    model = MODALITIES["tabular"]
+    data, name = catalogue.read_example(catalogue.examples(model)[0].id)
+    at = open_screen(model=model, input=runtime.put(data, name))
+    at.file_uploader(key="upload-csv").upload("people.csv", b"Age\n30\n", "text/csv").run()
+    assert [one.label for one in at.main.number_input if one.key == "csv-row"] == ["Row, 1 to 1"]
+    at.button(key="use-row").click().run()
+    assert "row 1 of people.csv" in html(at)
+    at.button(key="csv-close").click().run()
+    assert not [one for one in at.number_input if one.key == "csv-row"]
+
+
+def test_words_in_a_preview_are_as_written() -> None:
+    view = TextView("“Good”, film.", ((0, 7), (8, 13)), 2, ("good", "film"), ((1, 5), (8, 12)), (0, 1))
+    sample = Sample("text", "typed text", np.zeros(2, np.int64), view)
+    said = seen.picture(sample, Players("words", np.arange(2), 2, ("Good", "film")))
+    assert "<span>“Good”,</span><span>film.</span>" in said
 
 
 def test_text_shows_what_was_not_read(runtime) -> None:
