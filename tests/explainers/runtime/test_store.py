@@ -334,3 +334,16 @@ for number in range(10**6):
     left = [one for one in found.jobs(None) if one.id not in told]
     assert len(left) <= 2 * 4
     found.close()
+
+
+def test_a_workspace_from_before_the_index_gets_it(store):
+    done = job(store)
+    store.close()
+    with sqlite3.connect(store.folder / "assay.db") as base:
+        base.execute("DROP INDEX jobs_done")
+        base.execute("UPDATE jobs SET status='done'")
+    base.close()
+    again = Store(store.folder)
+    assert again.past("m", "lime").id == done.id
+    assert again._base.one("SELECT name FROM sqlite_master WHERE name='jobs_done'")
+    again.close()
