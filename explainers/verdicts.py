@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from explainers.types import Verdict
+
+
+def stressed(sentence: str) -> str:
+    """A check's sentence as escaped HTML; its **stern words** are bold."""
+    return re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", html.escape(sentence, quote=True))
 
 
 @dataclass(frozen=True)

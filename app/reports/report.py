@@ -10,18 +10,18 @@ import base64
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from app.reports import printing
 from explainers import durable, figures
+from explainers.figures.attention import sharpest
 from explainers.figures.image import uri
 from explainers.figures.prediction import classes
 from explainers.sentence import headline, sentence
 from explainers.types import Explanation
-from explainers.verdicts import MARKS
+from explainers.verdicts import MARKS, stressed
 from explainers.words import number, percent
 from model_zoo.types import UserError
 
@@ -47,7 +47,9 @@ def html(explanations: Sequence[Explanation]) -> str:
     )
     template = _environment().get_template("report.html")
     return template.render(
-        title=" · ".join(dict.fromkeys(f"{case['card'].title}, {case['name']}" for case in cases)),
+        title=" · ".join(
+            dict.fromkeys(f"{case['headline']}: {case['card'].title} on {case['name']}" for case in cases)
+        ),
         policy=policy,
         style=_markup(_text("report.css")),
         plotly=_markup(scripts[0]),
@@ -165,10 +167,10 @@ def _input(explanation: Explanation) -> dict[str, Any]:
 
 def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any]:
     pictures = []
-    for one in figures.pictures(explanation, scale):
+    for one in (*figures.pictures(explanation, scale), *sharpest(explanation)):
         drawn = {"plot": plots.add(one.content)} if one.kind == "plotly" else {"markup": _markup(one.content)}
         pictures.append({"title": one.title, "caption": one.caption, **drawn})
-    checks = [(MARKS[one.verdict], one.label, _bold(one.sentence)) for one in explanation.evidence]
+    checks = [(MARKS[one.verdict], one.label, _markup(stressed(one.sentence))) for one in explanation.evidence]
     return {
         "title": explanation.title,
         "sentence": sentence(explanation),
@@ -176,7 +178,11 @@ def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any
         "pictures": pictures,
         "checks": checks,
         "notes": explanation.notes,
-        "parameters": [(name, _plain(value)) for name, value in explanation.provenance.parameters.items()],
+        "parameters": [
+            (name, _plain(value))
+            for name, value in explanation.provenance.parameters.items()
+            if value is not None and value != ""
+        ],
         "provenance": _provenance(explanation),
     }
 
@@ -184,7 +190,7 @@ def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any
 def _header(explanation: Explanation) -> list[tuple[str, str]]:
     """What a reader must know before looking: which number, against what, by which flavour, in which unit."""
     target, players = explanation.target, explanation.players
-    unit = explanation.card.unit if target.output == "value" else {"logit": "log-odds"}.get(target.output, "")
+    unit = explanation.card.unit if target.output == "value" else "" if target.output == "probability" else target.unit
     rows = [("Explains", f"{target.output} of {target.label}, {number(explanation.explained)} {unit}".strip())]
     if explanation.reference is not None:
         rows.append(("Compared with", explanation.reference.sentence))
@@ -232,18 +238,9 @@ def _provenance(explanation: Explanation) -> list[tuple[str, str]]:
 
 
 def _plain(value: Any) -> str:
-    if value is None or value == "":
-        return "automatic"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return number(value) if isinstance(value, float) else str(value)
-
-
-def _bold(text: str) -> Any:
-    """A check's sentence, whose **stern words** are bold."""
-    from markupsafe import escape
-
-    return _markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _markup(text: str) -> Any:

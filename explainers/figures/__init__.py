@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from explainers.figures._style import CONFIG, limit
+from explainers.figures._style import CONFIG, extent, limit
 from explainers.types import Explanation
 
-__all__ = ["CONFIG", "Picture", "main", "pictures", "scale", "scales"]
+__all__ = ["CONFIG", "Picture", "Scale", "main", "pictures", "scale", "scales"]
 
 
 SPAN = 5.0  # compared pictures share a scale while the smallest range is at least this part of the largest
@@ -34,6 +34,25 @@ class Picture:
     kind: Literal["plotly", "html"]
     content: Any
     caption: str = ""  # one sentence on how to read it
+
+
+class Scale(float):
+    """The value of full colour, with what a reader must know of those that are compared by it."""
+
+    titles: tuple[str, ...] = ()  # of all that share it
+    low: float = 0.0  # bars reach from here
+    high: float = 0.0  # to here
+
+    def others(self, explanation: Explanation) -> str:
+        """One sentence that names those that share the scale; empty where it is the explanation's own."""
+        names = list(self.titles)
+        if explanation.title in names:
+            names.remove(explanation.title)
+        if not names:
+            return ""
+        said = list(dict.fromkeys(names))
+        listed = said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
+        return f"One scale with {listed}." if listed != explanation.title else "One scale with its neighbour."
 
 
 def pictures(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
@@ -58,7 +77,7 @@ def scale(explanations: Iterable[Explanation]) -> float:
     return max((limit(one) for one in explanations), default=1.0)
 
 
-def scales(explanations: Sequence[Explanation]) -> tuple[float, ...]:
+def scales(explanations: Sequence[Explanation]) -> tuple[Scale, ...]:
     """A scale for each explanation: one shared by those of the same unit and the same kind of players.
 
     A pixel gets thousands of times less than a segment, and a slope is no share: one scale would blank the smaller. For
@@ -72,7 +91,19 @@ def scales(explanations: Sequence[Explanation]) -> tuple[float, ...]:
         if limits[place] * SPAN < leaders.get(kind, math.inf):
             leaders[kind] = limits[place]
         found[place] = leaders[kind]
-    return tuple(found)
+    groups: dict[tuple[float, tuple[str, str]], list[Explanation]] = {}
+    keys = [(full, _alike(one)) for full, one in zip(found, explanations, strict=True)]
+    for key, one in zip(keys, explanations, strict=True):
+        groups.setdefault(key, []).append(one)
+    shared = {key: _shared(key[0], group) for key, group in groups.items()}
+    return tuple(shared[key] for key in keys)
+
+
+def _shared(full: float, group: Sequence[Explanation]) -> Scale:
+    made, extents = Scale(full), [extent(one) for one in group]
+    made.titles = tuple(one.title for one in group)
+    made.low, made.high = min(low for low, _ in extents), max(high for _, high in extents)
+    return made
 
 
 def _alike(explanation: Explanation) -> tuple[str, str]:

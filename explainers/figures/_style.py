@@ -25,6 +25,7 @@ FOR: Colour = (214, 45, 60)
 AGAINST: Colour = (32, 104, 200)
 PLAIN: Colour = (124, 58, 237)
 GREY: Colour = (128, 132, 142)
+MUTED = 214  # the grey of a photo under a map
 INK = "#767b85"
 LINE = "rgba(128,132,142,0.35)"
 CLEAR = "rgba(0,0,0,0)"
@@ -63,6 +64,16 @@ def overlay(signed: bool) -> list[tuple[float, str]]:
     return against + [((1 + share) / 2, rgba(FOR, alpha)) for share, alpha in ramp]
 
 
+def legend(signed: bool, share: float) -> list[tuple[float, str]]:
+    """The colours of `overlay` as they look on the muted photo under a map of opacity `share`, on any page."""
+    found = []
+    for place, colour in overlay(signed):
+        *hue, alpha = (float(one) for one in colour[5:-1].split(","))
+        mixed = [round(share * alpha * one + (1 - share * alpha) * MUTED) for one in hue]
+        found.append((place, f"rgb({mixed[0]},{mixed[1]},{mixed[2]})"))
+    return found
+
+
 def limit(explanation: Explanation) -> float:
     """The magnitude of full colour, in the explanation's unit; never 0. Pixels are clipped at a high percentile."""
     if explanation.sample.modality == "text":
@@ -71,6 +82,16 @@ def limit(explanation: Explanation) -> float:
         magnitudes = np.abs(visible(explanation)[0])
         return float(np.percentile(magnitudes, CLIPPED)) or float(magnitudes.max()) or 1.0
     return float(np.abs(explanation.values).max(initial=0.0)) or 1.0
+
+
+def extent(explanation: Explanation) -> tuple[float, float]:
+    """From where to where bars reach with their whiskers, zero included; (0, 0) for pixels, which have no bars."""
+    if explanation.players.kind == "pixels":
+        return 0.0, 0.0
+    found = credits(explanation)
+    low = min((one.value - (one.error or 0.0) for one in found), default=0.0)
+    high = max((one.value + (one.error or 0.0) for one in found), default=0.0)
+    return min(low, 0.0), max(high, 0.0)
 
 
 def escape(text: object) -> str:

@@ -18,23 +18,32 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ORDER = 15
+BELOW = 40  # pixels under a head: its colour bar
 TILE = 24  # cells a side of a head on the sheet
-LABELS = 32  # tokens named along an axis of a head; the others appear on hover
+LABELS = 72  # tokens named along an axis of a head; of a longer text every second or third
+SIDE = 230  # pixels of a head in a narrow panel, for the size of its letters
+GAPS = 32  # tokens up to which cells stand apart
 OPEN = 2  # heads that a report opens
 
 
 def draws(explanation: Explanation) -> bool:
-    """Explanations that carry attention maps."""
-    return "attention" in explanation.extras
+    """Attention itself; methods that are made from the same maps keep them, but one sheet is enough."""
+    return explanation.method == "attention" and "attention" in explanation.extras
 
 
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
-    """The sheet and the heads that concentrate most; attention has its own scale."""
-    weights = explanation.extras["attention"]
-    sharp = concentration(weights)
-    order = np.argsort(-sharp, axis=None, kind="stable")[:OPEN]
+    """The sheet of all heads; attention has its own scale."""
     says = "One tile a head, rows look at columns, each with its own brightness. Point at one for its concentration."
-    found = [Picture("attention", "All heads", "plotly", sheet(explanation), says)]
+    return (Picture("attention", "Heads", "plotly", sheet(explanation), says),)
+
+
+def sharpest(explanation: Explanation) -> tuple[Picture, ...]:
+    """The heads that concentrate most, for paper, on which no head can be picked."""
+    if not draws(explanation):
+        return ()
+    sharp = concentration(explanation.extras["attention"])
+    order = np.argsort(-sharp, axis=None, kind="stable")[:OPEN]
+    found = []
     for place in order:
         layer, which = (int(index) for index in np.unravel_index(place, sharp.shape))
         says = f"Concentration {sharp[layer, which]:.2f} of 1, among the highest. Each row is a token: where it looks."
@@ -153,16 +162,19 @@ def head(explanation: Explanation, layer: int, head: int) -> go.Figure:
             zmax=float(weights.max(initial=0.0)) or 1.0,
             colorscale=_paper_scale(),
             hovertemplate="%{y} looks at %{x}<br>%{z:.3~g}<extra></extra>",
-            xgap=0 if every > 1 else 1,
-            ygap=0 if every > 1 else 1,
+            xgap=0 if len(tokens) > GAPS else 1,
+            ygap=0 if len(tokens) > GAPS else 1,
             colorbar={
-                "thickness": 8,
+                "orientation": "h",
+                "thickness": 6,
+                "len": 0.6,
+                "y": 0,
+                "yanchor": "top",
+                "ypad": 8,
                 "outlinewidth": 0,
                 "ticks": "",
                 "nticks": 4,
                 "tickfont": {"size": 10},
-                "len": 0.6,
-                "xpad": 6,
             },
         )
     )
@@ -175,13 +187,14 @@ def head(explanation: Explanation, layer: int, head: int) -> go.Figure:
         "showgrid": False,
         "automargin": True,
         "fixedrange": True,
-        "tickfont": {"size": 10},
+        "constrain": "domain",
+        "tickfont": {"size": float(np.clip(SIDE / max(1, len(chosen)), 5, 11))},
     }
     found.update_layout(
-        **_style.layout(round(min(560, 110 + 17 * len(chosen)))),
+        **_style.layout(SIDE + 160, meta={"aspect": 1.0, "around": BELOW}),
         dragmode=False,
-        xaxis=axis | {"side": "top", "tickangle": -60},
-        yaxis=axis | {"autorange": "reversed"},
+        xaxis=axis | {"side": "top", "tickangle": -90},
+        yaxis=axis | {"autorange": "reversed", "scaleanchor": "x"},
     )
     return found
 

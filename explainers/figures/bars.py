@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from explainers.credits import Credit, credits, signed, strongest
-from explainers.figures import Picture, _style
+from explainers.figures import Picture, Scale, _style
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 ORDER = 20
 SHOWN = 12
-ONE_LINE = 24  # a longer "name = value" takes two lines
-ROW, TALL_ROW = 26, 38  # pixels
+LONGEST = 36  # characters of "name = value" that fit over a bar on a telephone
+ROW = 34  # pixels: a line of words and the bar under it
+THICK, LIFT = 0.3, 11  # of a row: the bar; pixels: how far its words stand above it
 
 
 def draws(explanation: Explanation) -> bool:
@@ -26,11 +27,13 @@ def draws(explanation: Explanation) -> bool:
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The bars; `scale` makes compared plots share their axis."""
     top, rest = strongest(credits(explanation), SHOWN)
-    kind = {"columns": "columns", "segments": "segments"}.get(explanation.players.kind, "words")
+    kind = {"columns": "Columns", "segments": "Segments"}.get(explanation.players.kind, "Words")
     says = _style.direction(explanation)
     if any(one.error is not None for one in top):
         says += " Whiskers are one standard error."
-    return (Picture("bars", f"Strongest {kind}", "plotly", figure(explanation, top, rest, scale), says),)
+    if isinstance(scale, Scale):
+        says = f"{says} {scale.others(explanation)}".rstrip()
+    return (Picture("bars", kind, "plotly", figure(explanation, top, rest, scale), says),)
 
 
 def figure(
@@ -48,7 +51,7 @@ def figure(
             orientation="h",
             x=values,
             y=list(range(len(top))),
-            width=0.62,
+            width=THICK,
             marker={
                 "color": [_style.solid(value, with_sign) for value in values],
                 "line": {"width": 0},
@@ -65,37 +68,21 @@ def figure(
             hoverinfo="text",
         )
     )
-    reach = [abs(value) + error for value, error in zip(values, errors, strict=True)]
     lines(found, [label(one) for one in rows], [_value(one.value, with_sign) for one in rows], explanation.unit)
-    found.update_xaxes(range=_range(values, max(reach, default=0.0), scale))
+    found.update_xaxes(range=_range(explanation, scale))
     return found
 
 
 def lines(found: go.Figure, names: list[str], values: list[str], unit: str) -> None:
-    """Lay a figure out as a table of rows: names at the left, values at the right, marks between them."""
-    import plotly.graph_objects as go
-
-    places = list(range(len(names)))
-    tall = any("<br>" in name for name in names)
-    side: dict[str, Any] = {
-        "tickvals": places,
-        "range": [len(names) - 0.5, -0.5],
-        "showgrid": False,
-        "zeroline": False,
-        "automargin": True,
-        "fixedrange": True,
-        "ticks": "",
-        "ticklabelstandoff": 6,
-    }
-    found.add_trace(go.Scatter(x=[None], y=[None], yaxis="y2", hoverinfo="skip"))
+    """A row each: its name at the left and its value at the right of one line, its mark below in the full width."""
     found.update_layout(
-        **_style.layout(
-            max(2, len(names)) * (TALL_ROW if tall else ROW) + 50, margin={"l": 4, "r": 4, "t": 6, "b": 44}
-        ),
+        **_style.layout(max(2, len(names)) * ROW + 50, margin={"l": 4, "r": 4, "t": 6, "b": 44}),
         dragmode=False,
-        bargap=0.3,
-        yaxis=side | {"ticktext": names},
-        yaxis2=side | {"ticktext": values, "overlaying": "y", "side": "right"},
+        annotations=[
+            *(_over(row, name, 0, "left") for row, name in enumerate(names)),
+            *(_over(row, value, 1, "right") for row, value in enumerate(values)),
+        ],
+        yaxis={"range": [len(names) - 0.65, -0.75], "visible": False, "fixedrange": True},
         xaxis={
             "fixedrange": True,
             "showgrid": True,
@@ -110,15 +97,17 @@ def lines(found: go.Figure, names: list[str], values: list[str], unit: str) -> N
     )
 
 
+def _over(row: int, text: str, x: float, anchor: str) -> dict[str, Any]:
+    place = {"xref": "paper", "x": x, "xanchor": anchor, "yref": "y", "y": row, "yanchor": "middle", "yshift": LIFT}
+    return place | {"text": text, "showarrow": False, "font": {"size": 11.5}}
+
+
 def label(one: Credit) -> str:
-    """The name with the person's own value: 'age = 39 years', on two lines when it is long."""
-    name = _style.short(one.name)
+    """The name with the person's own value, 'age = 39 years', as much of it as fits."""
     if not one.shown:
-        return _style.escape(name)
-    shown = _style.short(one.shown)
-    if len(name) + len(shown) + 3 <= ONE_LINE:
-        return f"{_style.escape(name)} = {_style.escape(shown)}"
-    return f"{_style.escape(name)}<br>= {_style.escape(shown)}"
+        return _style.escape(_style.short(one.name, LONGEST))
+    name = _style.short(one.name)
+    return f"{_style.escape(name)} = {_style.escape(_style.short(one.shown, LONGEST - len(name) - 3))}"
 
 
 def _hover(one: Credit, unit: str, with_sign: bool) -> str:
@@ -135,11 +124,8 @@ def _value(value: float, with_sign: bool) -> str:
     return _style.signed_number(value) if with_sign else number(value)
 
 
-def _range(values: list[float], reach: float, scale: float | None) -> list[float]:
-    """From zero to where the bars go, with a little air; both sides alike when both are used or plots are compared."""
-    reach = 1.05 * (max(reach, scale or 0.0) or 1.0)
-    if min(values, default=0.0) >= 0:
-        return [0.0, reach]
-    if max(values, default=0.0) <= 0:
-        return [-reach, 0.0]
-    return [-reach, reach]
+def _range(explanation: Explanation, scale: float | None) -> list[float]:
+    """From where to where the bars go, or those that they are compared with, with a little air; zero included."""
+    low, high = (scale.low, scale.high) if isinstance(scale, Scale) else _style.extent(explanation)
+    air = 0.04 * ((high - low) or 1.0)
+    return [low - air if low < 0 else 0.0, high + air if high > 0 or low == 0 else 0.0]

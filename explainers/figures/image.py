@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explainers import places
 from explainers.credits import signed
-from explainers.figures import Picture, _style
+from explainers.figures import Picture, Scale, _style
 from explainers.figures._maps import visible
+from explainers.sentence import numeral
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -30,8 +32,11 @@ STEPS = 11
 CLIPPED = 1.25  # a strongest value this far beyond full colour is worth saying
 COARSE = 4  # map pixels a side of a cell that is named on hover
 OPENS_AT = 9  # step of the slider at which the picture opens
-GREYED = 0.85  # how grey the photo is under a map in full
+GREYED = 1.0  # how grey the photo is under a map in full
+FLOOR, CEILING = 132, 250  # darkest and brightest grey under a map, so that hues can be told apart on all of it
+NUMBERED = 5  # strongest segments that carry their number
 BAR, SLIDER = 252, 130  # pixels: lengths of the colour bar and the slider, which fit a third of a screen
+SHARES = ("logit", "log-odds", "probability", "value")  # units that a prediction is divided into
 UNIT = 16  # characters of a unit that fit between the ends; a longer one goes into the caption
 HAIR = 1e-4  # plotly tells images apart by place and size alone, so the grey one is this share wider
 
@@ -44,7 +49,10 @@ def draws(explanation: Explanation) -> bool:
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The overlay; `scale` fixes the value of full colour."""
     full = scale or _style.limit(explanation)
-    return (Picture("overlay", "On the picture", "plotly", figure(explanation, full), _caption(explanation, full)),)
+    says = _caption(explanation, full)
+    if isinstance(scale, Scale):
+        says = f"{says} {scale.others(explanation)}".rstrip()
+    return (Picture("overlay", "On the picture", "plotly", figure(explanation, full), says),)
 
 
 def figure(explanation: Explanation, full: float) -> go.Figure:
@@ -63,40 +71,88 @@ def figure(explanation: Explanation, full: float) -> go.Figure:
             colorscale=_style.overlay(with_sign),
             opacity=OPENS_AT / (STEPS - 1),
             **_hover(explanation, smoothed),
-            colorbar={
-                "orientation": "h",
-                "thickness": 8,
-                "lenmode": "pixels",
-                "len": BAR,
-                "x": 0.5,
-                "xanchor": "center",
-                "y": 0,
-                "yanchor": "top",
-                "ypad": 6,
-                "xpad": 0,
-                "outlinewidth": 0,
-                "showticklabels": False,
-                "ticks": "",
-            },
+            showscale=False,
         )
     )
     if named:
         found.add_trace(_names(explanation))
-    shape = min(max(WIDTH * view.height / view.width, SHORTEST), TALLEST)
+    some = bool(np.any(shown))
+    if some:
+        found.add_trace(_legend(full, with_sign))
+    left, top, right, bottom = places.window(view)
+    aspect = (bottom - top) / (right - left)
+    shape = min(max(WIDTH * aspect, SHORTEST), TALLEST)
     axis = {"visible": False, "constrain": "domain", "fixedrange": False}
     found.update_layout(
         **_style.layout(
             round(shape) + BELOW + 4,
             margin={"l": 4, "r": 4, "t": 4, "b": BELOW},
-            meta={"aspect": view.height / view.width, "around": BELOW + 4},
+            meta={"aspect": aspect, "around": BELOW + 4},
         ),
-        xaxis=axis | {"range": [0, view.width]},
-        yaxis=axis | {"range": [view.height, 0], "scaleanchor": "x", "constraintoward": "bottom"},
+        xaxis=axis | {"range": [left, right]},
+        yaxis=axis | {"range": [bottom, top], "scaleanchor": "x", "constraintoward": "bottom"},
         images=[photo(view.photo, view), _greyed(view)],
         shapes=_outline(view),
-        annotations=_ends(explanation, full, with_sign),
+        annotations=[*_ends(explanation, full, with_sign, some), *_numbers(explanation)],
         sliders=[_slider()],
     )
+    return found
+
+
+def _legend(full: float, with_sign: bool) -> go.Scatter:
+    """The colour bar: opaque, on the grey of the muted photo, so that it looks the same on a light and a dark page."""
+    import plotly.graph_objects as go
+
+    bar = {
+        "orientation": "h",
+        "thickness": 8,
+        "lenmode": "pixels",
+        "len": BAR,
+        "x": 0.5,
+        "xanchor": "center",
+        "y": 0,
+        "yanchor": "top",
+        "ypad": 6,
+        "xpad": 0,
+        "outlinewidth": 0,
+        "showticklabels": False,
+        "ticks": "",
+    }
+    marker = {
+        "color": [0.0],
+        "cmin": -full if with_sign else 0.0,
+        "cmax": full,
+        "colorscale": _style.legend(with_sign, OPENS_AT / (STEPS - 1)),
+        "showscale": True,
+        "colorbar": bar,
+    }
+    return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
+
+
+def _numbers(explanation: Explanation) -> list[dict[str, Any]]:
+    """The strongest segments' numbers, each at the pixel of its segment that is nearest to the segment's middle."""
+    players, values = explanation.players, np.abs(explanation.values)
+    if players.kind != "segments":
+        return []
+    left, top, right, bottom = explanation.sample.view.box
+    rows, columns = players.owner.shape
+    found = []
+    for player in np.argsort(-values, kind="stable")[:NUMBERED]:
+        told, pixels = numeral(players.name(int(player))), np.argwhere(players.owner == player)
+        if not told or not values[player] or not len(pixels):
+            continue
+        row, column = pixels[np.argmin(((pixels - pixels.mean(0)) ** 2).sum(1))] + 0.5
+        found.append(
+            {
+                "x": left + column * (right - left) / columns,
+                "y": top + row * (bottom - top) / rows,
+                "text": f'<span style="color:#ffffff">{told}</span>',
+                "showarrow": False,
+                "font": {"size": 10, "color": "#ffffff"},
+                "bgcolor": "rgba(20,24,32,0.72)",
+                "borderpad": 1,
+            }
+        )
     return found
 
 
@@ -128,11 +184,12 @@ def _greyed(view: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=16)
 def grey(encoded: bytes) -> bytes:
-    """The photograph without its colours; JPEG."""
+    """The photograph without its colours and its darkness; JPEG."""
     from PIL import Image
 
     held = io.BytesIO()
-    Image.open(io.BytesIO(encoded)).convert("L").save(held, "JPEG", quality=80)
+    ramp = [FLOOR + (CEILING - FLOOR) * level / 255 for level in range(256)]
+    Image.open(io.BytesIO(encoded)).convert("L").point(ramp).save(held, "JPEG", quality=80)
     return held.getvalue()
 
 
@@ -185,19 +242,30 @@ def _outline(view: Any) -> list[dict[str, Any]]:
     return [frame | {"line": {"color": "rgba(0,0,0,0.55)", "width": 3}}, frame | white]
 
 
-def _ends(explanation: Explanation, full: float, with_sign: bool) -> list[dict[str, Any]]:
+def _ends(explanation: Explanation, full: float, with_sign: bool, some: bool) -> list[dict[str, Any]]:
     """What the colour bar's ends mean, and the unit between them."""
     left, right = f"against {_style.signed_number(-full)}", f"for {_style.signed_number(full)}"
     if not with_sign:
         left, right = "0", number(full)
-    unit = _style.escape(explanation.unit) if len(explanation.unit) <= UNIT else ""
-    return [
+    unit = _unit(explanation)
+    ends = [
         _style.note(left, -BAR / 2, 20, "left"),
-        _style.note(unit, 0, 20, "center"),
+        _style.note(_style.escape(unit) if len(unit) <= UNIT else "", 0, 20, "center"),
         _style.note(right, BAR / 2, 20, "right"),
+    ]
+    if not some:
+        ends = [_style.note("no evidence for or against" if with_sign else "no positive evidence", 0, 14, "center")]
+    return [
+        *ends,
         _style.note("photo", -SLIDER / 2 - 8, 41, "right") | {"name": "slider"},
         _style.note("heatmap", SLIDER / 2 + 8, 41, "left") | {"name": "slider"},
     ]
+
+
+def _unit(explanation: Explanation) -> str:
+    """A pixel's share is small since there are many: the unit says so."""
+    per = explanation.players.kind == "pixels" and " per " not in explanation.unit and explanation.unit in SHARES
+    return f"{explanation.unit} per pixel" if per else explanation.unit
 
 
 def _slider() -> dict[str, Any]:
@@ -228,10 +296,12 @@ def _slider() -> dict[str, Any]:
 
 
 def _caption(explanation: Explanation, full: float) -> str:
-    says = [_style.direction(explanation)]
-    if len(explanation.unit) > UNIT:
-        says.append(f"Values are in {explanation.unit}.")
     shown, smoothed = visible(explanation)
+    if not np.any(shown):
+        return "Nothing is coloured: every value is 0."
+    says, unit = [_style.direction(explanation)], _unit(explanation)
+    if len(unit) > UNIT:
+        says.append(f"Values are in {unit}.")
     if smoothed:
         says.append(
             "Colours are smoothed over a few pixels, since neighbours cancel; pointing gives a pixel's own value."
@@ -241,6 +311,10 @@ def _caption(explanation: Explanation, full: float) -> str:
         says.append(
             f"Colours are full at {number(full)}; the strongest {explanation.players.kind} reach {number(peak)}."
         )
-    if _outline(explanation.sample.view):
+    if _numbers(explanation):
+        says.append("Numbers are those of the strongest segments.")
+    if places.zoomed(explanation.sample.view):
+        says.append("Zoomed to what the model saw, inside the outline; the rest of the photo it did not see.")
+    elif _outline(explanation.sample.view):
         says.append("The outline is what the model saw.")
     return " ".join(says)

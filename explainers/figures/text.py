@@ -7,7 +7,7 @@ model's limit are grey and counted. Colours are backgrounds only, so the page's 
 from __future__ import annotations
 
 from explainers.credits import Credit, credits, signed
-from explainers.figures import Picture, _style
+from explainers.figures import Picture, Scale, _style
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -24,7 +24,10 @@ def draws(explanation: Explanation) -> bool:
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The highlighted text; `scale` fixes the value of full colour."""
     full = scale or _style.limit(explanation)
-    return (Picture("words", "In the text", "html", markup(explanation, full), _style.direction(explanation)),)
+    says = _style.direction(explanation)
+    if isinstance(scale, Scale):
+        says = f"{says} {scale.others(explanation)}".rstrip()
+    return (Picture("words", "In the text", "html", markup(explanation, full), says),)
 
 
 def markup(explanation: Explanation, full: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from explainers.credits import Credit, credits, strongest
 from explainers.figures import Picture, _style
-from explainers.figures.bars import label, lines
+from explainers.figures.bars import THICK, label, lines
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -29,7 +29,7 @@ def draws(explanation: Explanation) -> bool:
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The waterfall; its axis is the model's own output, so no common scale applies."""
     says = "Read from top to bottom: each step adds its value, until the model's own output is reached."
-    return (Picture("waterfall", "From start to prediction", "plotly", figure(explanation), says),)
+    return (Picture("waterfall", "Waterfall", "plotly", figure(explanation), says),)
 
 
 def figure(explanation: Explanation) -> go.Figure:
@@ -51,7 +51,7 @@ def figure(explanation: Explanation) -> go.Figure:
             base=starts,
             x=[one.value for one in steps],
             y=list(rows),
-            width=0.62,
+            width=THICK,
             marker={
                 "color": [grey if one.summary else _style.solid(one.value, True) for one in steps],
                 "line": {"width": 0},

@@ -158,19 +158,34 @@ def test_unread_words_are_grey_and_counted():
     assert words.content.count("word ") < 60
 
 
+def _told(figure) -> list[tuple[str, str]]:
+    """Names and values of a figure of rows."""
+    said = [one.text for one in figure.layout.annotations]
+    return list(zip(said[: len(said) // 2], said[len(said) // 2 :], strict=True))
+
+
+def test_bars_use_their_width_and_compared_ones_share_it():
+    plain, double = handmade.table(std_error=None), handmade.table(std_error=None)
+    double = replace(double, title="Twice", values=2 * double.values)
+    low, high = figures.main(plain).layout.xaxis.range
+    assert (low, high) == (pytest.approx(-0.55 - 0.04 * 2.86), pytest.approx(2.31 + 0.04 * 2.86))
+    first, second = figures.scales((plain, double))
+    assert figures.main(plain, first).layout.xaxis.range == figures.main(double, second).layout.xaxis.range
+    assert "One scale with Twice." in figures.pictures(plain, first)[0].caption
+    assert "One scale" not in figures.pictures(plain, figures.scales((plain,))[0])[0].caption
+
+
 def test_bars_lose_nothing():
     explanation = handmade.text()
     bars = next(one for one in figures.pictures(explanation) if one.id == "bars").content
     rest = float(explanation.values.sum()) - sum(bars.data[0].x)
-    assert bars.layout.yaxis.ticktext[-1] == f"{explanation.players.count - 12} others"
-    assert bars.layout.yaxis2.ticktext[-1] == _style.signed_number(rest)
+    assert _told(bars)[-1] == (f"{explanation.players.count - 12} others", _style.signed_number(rest))
 
 
 def test_bars_name_the_persons_own_values():
     (bars, _) = figures.pictures(handmade.table())
-    assert bars.content.layout.yaxis.ticktext[0] == "capital gain<br>= 15,024 US$"
-    assert "age = 23 years" in bars.content.layout.yaxis.ticktext
-    assert bars.content.layout.yaxis2.ticktext[0] == "+2.31"
+    assert _told(bars.content)[0] == ("capital gain = 15,024 US$", "+2.31")
+    assert ("age = 23 years", "\u22120.550") in _told(bars.content)
     assert max(bars.content.data[0].error_x.array) == pytest.approx(0.2)
 
 
@@ -180,13 +195,13 @@ def test_the_waterfall_arrives():
     steps, start = fall.data[0], explanation.base_value
     np.testing.assert_allclose(steps.base, start + np.concatenate([[0], np.cumsum(steps.x)[:-1]]))
     assert start + sum(steps.x) == pytest.approx(explanation.explained)
-    assert "not accounted for" not in fall.layout.yaxis.ticktext
+    assert "not accounted for" not in dict(_told(fall))
 
 
 def test_the_waterfall_shows_what_is_missing():
     explanation = replace(handmade.table(), explained=4.0)
     fall = next(one for one in figures.pictures(explanation) if one.id == "waterfall").content
-    assert fall.layout.yaxis.ticktext[-2] == "not accounted for"
+    assert _told(fall)[-2][0] == "not accounted for"
     assert explanation.base_value + sum(fall.data[0].x) == pytest.approx(4.0)
 
 
@@ -210,7 +225,6 @@ def test_concentration_is_zero_when_even_and_one_when_sharp():
 def test_top_classes():
     found = Prediction(np.zeros(3), np.array([0.2, 0.7, 0.1]), ("<a>", "b", "c"))
     assert prediction.classes(found, 2) == (("b", 0.7), ("<a>", 0.2))
-    assert prediction.top(found, 2).layout.yaxis.ticktext == ("<b>b</b>", "&lt;a&gt;")
 
 
 def test_drawing_needs_no_torch():
@@ -219,3 +233,48 @@ def test_drawing_needs_no_torch():
         "explainers.figures.pictures; assert not {'torch', 'plotly'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_strongest_segments_carry_their_numbers():
+    plain = handmade.image("segments")
+    names = tuple(f"the top ({place + 1})" for place in range(plain.players.count))
+    found = replace(plain, players=replace(plain.players, names=names))
+    picture = figures.pictures(found)[0]
+    told = [one for one in picture.content.layout.annotations if one.bgcolor]
+    strongest = np.argsort(-np.abs(plain.values), kind="stable")[: image.NUMBERED]
+    assert [re.sub("<[^>]+>", "", one.text) for one in told] == [str(place + 1) for place in strongest]
+    left, top, right, bottom = plain.sample.view.box
+    for one, place in zip(told, strongest, strict=True):
+        row, column = int((one.y - top) / (bottom - top) * 56), int((one.x - left) / (right - left) * 56)
+        assert plain.players.owner[row, column] == place
+    assert "Numbers are those of the strongest segments." in picture.caption
+
+
+def test_a_panorama_is_zoomed_to_what_the_model_saw():
+    picture = figures.pictures(handmade.image(photo=handmade.photograph(2000, 200)))[0]
+    low, high = picture.content.layout.xaxis.range
+    assert (low, high) == (900 - 24, 1100 + 24)
+    assert list(picture.content.layout.yaxis.range) == [200, 0]
+    assert "Zoomed to what the model saw" in picture.caption
+
+
+def test_an_empty_map_has_no_legend():
+    plain = handmade.image()
+    picture = figures.pictures(replace(plain, method="grad_cam", values=0 * plain.values))[0]
+    assert all(one.type == "heatmap" for one in picture.content.data)
+    assert any("evidence" in one.text for one in picture.content.layout.annotations)
+    assert picture.caption == "Nothing is coloured: every value is 0."
+
+
+def test_the_legend_is_opaque_and_pale_at_zero_on_any_page():
+    colours = dict(_style.legend(True, 0.9))
+    assert colours[0.5] == f"rgb({_style.MUTED},{_style.MUTED},{_style.MUTED})"
+    assert all(one.startswith("rgb(") for one in colours.values())
+
+
+def test_only_attention_shows_the_heads_and_a_head_is_square():
+    explanation = handmade.attention(layers=2, heads=3)
+    assert "attention" not in {one.id for one in figures.pictures(replace(explanation, method="attention_rollout"))}
+    one = attention.head(explanation, 0, 0)
+    assert one.layout.yaxis.scaleanchor == "x"
+    assert len(one.layout.xaxis.ticktext) == len(one.data[0].x)
