@@ -219,23 +219,17 @@ def _others(card: ModelCard) -> None:
 
 def _forecast(card: ModelCard, ticked: tuple[Method, ...], look: Look | None) -> str:
     """The work ahead: evaluations from the methods, seconds from what the same method took before."""
-    known = {(job.request.model, job.request.method): job for job in _past()}
     total, seconds = 0, 0.0
     for method in ticked:
         count = _evaluations(card, method, look)
         total += count
-        before = known.get((card.id, method.id))
+        before = shared().runtime.past(card.id, method.id)
         if before is None or not before.total:
             seconds = float("nan")
         else:
             seconds += before.seconds * count / before.total
     text = f"About {total:,} evaluation{'' if total == 1 else 's'}"
     return text if seconds != seconds else f"{text}, {duration(seconds)}"
-
-
-def _past() -> list[Job]:
-    done = [job for job in shared().runtime.jobs(state.owner()) if job.status == "done"]
-    return done[::-1]  # the newest last, so that it wins
 
 
 def _evaluations(card: ModelCard, method: Method, look: Look | None) -> int:

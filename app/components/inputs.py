@@ -24,7 +24,7 @@ from model_zoo.types import Column, Example, ModelCard, UserError
 
 IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 THUMBNAIL = 160  # pixels
-TABLE = 620  # pixels of the rows to choose from
+TABLE, FEW = 620, 7  # pixels of the rows to choose from; rows that need no scrolling
 COLUMNS, ROWS = 6, 1000  # of a CSV that are shown to choose from
 
 
@@ -237,7 +237,15 @@ def _pick(card: ModelCard, rows: tuple[dict[str, Any], ...], name: str) -> None:
             }
             for place, row in enumerate(rows[:ROWS], 1)
         ]
-        st.dataframe(shown, hide_index=True, height=300, key="csv-table", on_select=_point, selection_mode="single-row")
+        st.dataframe(
+            shown,
+            hide_index=True,
+            width=TABLE,
+            height=300 if len(shown) > FEW else "content",
+            key="csv-table",
+            on_select=_point,
+            selection_mode="single-row",
+        )
         if len(rows) > ROWS:
             caption(f"The first {ROWS:,} of {len(rows):,} rows; give the number of any other.")
     st.button("Use this row", key="use-row", type="primary", on_click=_picked, args=(card.id, rows, name))

@@ -312,6 +312,19 @@ def test_what_did_not_settle_can_run_longer(runtime, monkeypatch: pytest.MonkeyP
     assert "".join(at.query_params["runs"]) == list(runtime.known)[-1]
 
 
+def test_the_forecast_learns_from_what_ran_before(runtime) -> None:
+    model = MODALITIES["image"]
+    data, name = catalogue.read_example("coffee")
+    input = runtime.put(data, name)
+    at = open_screen(model=model, input=input)
+    at.button_group(key=f"methods/{model}").set_value(["smoothgrad"]).run()
+    assert "About 50 evaluations</div>" in html(at)
+    runtime.submit(Request(model, input, "smoothgrad"), "somebody else")
+    runtime.change(status="done", total=25, seconds=3.0)
+    at.run()
+    assert "About 50 evaluations, about 6 s</div>" in html(at)
+
+
 def test_rows_of_a_table_are_picked_in_the_main_part(runtime) -> None:
     model = MODALITIES["tabular"]
     data, name = catalogue.read_example(catalogue.examples(model)[0].id)
