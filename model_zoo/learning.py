@@ -46,9 +46,9 @@ class Wish:
                 f" {tuple(scores.shape)}. Return one row of scores for each input."
             )
         task, labels = self._labels(title, scores.shape[1])
-        if task == "regression" and self.output in ("logit", "probability"):
+        if task == "regression" and self.output == "probability":  # a logit without a task is taken for a value
             raise UserError(
-                f"{title} has one output, said to be a {self.output}; say task='binary' if it scores the second of two"
+                f"{title} has one output, said to be a probability; say task='binary' if it scores the second of two"
                 " classes, or leave out output=."
             )
         output = self.output or ("probability" if task == "classification" and _are_chances(scores) else "logit")

@@ -89,8 +89,17 @@ class Model:
         return found.to(self.device, torch.long if ids else self.dtype, copy=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Scores (n, outputs) of inputs (n, *x.shape); UserError if they do not match the card's labels."""
-        scores = self.outputs(inputs)
+        """Scores (n, outputs) of inputs (n, *x.shape); UserError if it fails, or they do not match the card's labels."""
+        try:
+            scores = self.outputs(inputs)
+        except (UserError, torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:  # a stranger's network may raise anything
+            said = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"{self.card.title} could not be run on {len(inputs)} inputs of shape {tuple(inputs.shape[1:])};"
+                f" it said: {said}. Give inputs of the shape and kind that it was trained on."
+            ) from error
         width = 1 if self.card.task == "binary" else len(self.card.labels)
         if scores.shape != (len(inputs), width):
             raise UserError(

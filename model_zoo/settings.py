@@ -16,8 +16,9 @@ from model_zoo.types import Column, Output, Task, UserError
 
 
 def agree(task: Task | None, output: Output | None) -> None:
-    """UserError where task and output contradict each other."""
-    if output is not None and task is not None and (task == "regression") != (output == "value"):
+    """UserError where task and output contradict each other; a regression's logit is taken for its value."""
+    wrong = output == "probability" if task == "regression" else output == "value"
+    if task is not None and wrong:
         expected = "its value" if task == "regression" else "a logit or a probability"
         raise UserError(
             f"The output of a {task} model is {expected}; output={output!r} came with task={task!r}. Leave one out."

@@ -133,6 +133,14 @@ def test_a_baseline_without_a_finite_answer_is_a_sentence() -> None:
             explainers.explain(model, [1.0, 2.0], "kernel_shap", baseline=0.0)
 
 
+def test_an_input_that_the_network_cannot_take_is_a_sentence() -> None:
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    model = model_zoo.wrap(network, modality="image")
+    explainers.explain(model, np.zeros((3, 8, 8), dtype=np.float32), "saliency")
+    with pytest.raises(explainers.UserError, match=r"could not be run on 1 inputs of shape \(3, 9, 9\)"):
+        explainers.explain(model, np.zeros((3, 9, 9), dtype=np.float32), "saliency")
+
+
 @pytest.mark.parametrize(
     ("request_", "said"),
     [

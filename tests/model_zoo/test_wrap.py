@@ -364,7 +364,7 @@ def test_preprocess_takes_what_the_person_gives():
             "a classification model is a logit or a probability",
         ),
         (linear(2), {"task": "regression", "output": "probability"}, "The output of a regression model is its value"),
-        (linear(1), {"output": "logit"}, "one output, said to be a logit; say task='binary'"),
+        (linear(1), {"output": "probability"}, "one output, said to be a probability; say task='binary'"),
         (RandomForestRegressor(2).fit(X, Y), {"output": "probability"}, "gives a value; output='probability' came"),
         (RandomForestRegressor(2).fit(X, Y), {"task": "binary"}, "is a regression model; task='binary' came"),
         (LogisticRegression().fit(X, Y), {"task": "regression"}, "is a classification model; task='regression' came"),
@@ -486,3 +486,11 @@ def test_the_logit_of_the_exponential_loss_is_the_log_odds():
     estimator = GradientBoostingClassifier(loss="exponential", n_estimators=5).fit(X, Y)
     model = wrap(estimator, output="logit")
     np.testing.assert_allclose(model.predict(model.sample(X[0])).probabilities, estimator.predict_proba(X[:1])[0])
+
+
+@pytest.mark.parametrize(
+    "said", [{"output": "logit"}, {"task": "classification", "output": "logit"}, {"task": "regression"}]
+)
+def test_one_output_is_a_regression_unless_it_is_said_to_be_binary(said: dict) -> None:
+    card = wrap(linear(1), feature_names=["a", "b", "c"], **said).card
+    assert (card.task, card.output, card.labels) == ("regression", "value", ("value",))
