@@ -89,7 +89,7 @@ class Model:
         return found.to(self.device, torch.long if ids else self.dtype, copy=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Scores (n, outputs) of inputs (n, *x.shape); UserError if it fails, or they do not match the card's labels."""
+        """Scores (n, outputs) of inputs (n, *x.shape); UserError if it fails or does not match the labels."""
         try:
             scores = self.outputs(inputs)
         except (UserError, torch.OutOfMemoryError, MemoryError):

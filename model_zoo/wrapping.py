@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -104,36 +104,20 @@ def wrap(
     taken = _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
     if isinstance(taken, (TableInput, ImageInput)):
         settings.baseline(baseline, dataclasses.replace(taken, baseline=None).baselines)
-    with untouched(network):
-        model = Model(
-            card,
-            network if known is None else known.function,
-            taken,
-            embedding=_embedding(network, embedding) if modality == "text" else None,
-            trees=None if known is None else known.trees,
-            arrays=known is not None,
-            learn=wish.learn,
-        )
+    model = Model(
+        card,
+        network if known is None else known.function,
+        taken,
+        embedding=_embedding(network, embedding) if modality == "text" else None,
+        trees=None if known is None else known.trees,
+        arrays=known is not None,
+        learn=wish.learn,
+    )
     if module is None:
         model.dtype = torch.float64
         model.device = device or torch.device("cpu")
     _learn_at_once(model, len(found))
     return model
-
-
-@contextlib.contextmanager
-def untouched(network: Any) -> Iterator[None]:
-    """A torch module's modes and wishes for gradients, put back afterwards: a wrapped module stays its owner's."""
-    module = isinstance(network, torch.nn.Module)
-    modes = [(part, part.training) for part in network.modules()] if module else []
-    wanted = [(one, one.requires_grad) for one in network.parameters()] if module else []
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
-        for one, flag in wanted:
-            one.requires_grad_(flag)
 
 
 def state_digest(module: torch.nn.Module) -> str:
