@@ -77,6 +77,15 @@ def where(amount: np.ndarray, area: np.ndarray) -> tuple[str, ...]:
     return names if pair > TWO * best else (name,)
 
 
+def overlap(one: np.ndarray, two: np.ndarray, area: np.ndarray) -> bool:
+    """Whether both amounts, (GRID, GRID) from 0, lie in much the same place."""
+    first, second = (
+        np.logical_or.reduce([_PLACES[name] for name in where(each, area)] or [np.ones_like(area, dtype=bool)])
+        for each in (one, two)
+    )
+    return bool((first & second).sum() > 0.5 * min(first.sum(), second.sum()))
+
+
 def _tells(amount: np.ndarray, area: np.ndarray, inside: np.ndarray) -> float:
     m, a = amount[inside].sum() / amount.sum(), area[inside].sum() / area.sum()
     if not 0 < a < 1 or m <= a:

@@ -144,6 +144,8 @@ def _picture(explanation: Explanation) -> Case:
         speaks = [place + _numbers(explanation, 1)]
     if loss > OPPOSED * gain:
         found = places.where(losses, area)
+        if speaks and places.overlap(gains, losses, area):  # both signs in one place: the weightier one is told
+            speaks, found = (speaks, ()) if gain >= loss else ([], found)
         if found or loss > gain:
             against = [(_join(found) if found else f"parts all over {sees}") + _numbers(explanation, -1)]
     return Case(speaks, against, gain, loss)

@@ -174,7 +174,7 @@ def text(kind: str = "words", written: str = REVIEW, kept: int | None = None, **
     return _explanation(
         card,
         sample,
-        Target(0, "negative", "logit"),
+        Target(0, "negative", "logit", "log-odds"),
         Players(kind, owner, len(values), names),
         values,
         **({"base_value": 0.3} | more),
@@ -226,7 +226,7 @@ def table(**more: object) -> Explanation:
         "std_error": np.array([0.05, 0.08, 0.2, 0.04, 0.0, 0.05, 0.03]),
     }
     players = Players("columns", np.arange(7), 7, tuple(cell.name for cell in cells))
-    return _explanation(card, sample, Target(1, "> 50K", "logit"), players, values, **(plain | more))
+    return _explanation(card, sample, Target(1, "> 50K", "logit", "log-odds"), players, values, **(plain | more))
 
 
 def regression() -> Explanation:

@@ -190,8 +190,9 @@ def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any
 def _header(explanation: Explanation) -> list[tuple[str, str]]:
     """What a reader must know before looking: which number, against what, by which flavour, in which unit."""
     target, players = explanation.target, explanation.players
-    unit = explanation.card.unit if target.output == "value" else "" if target.output == "probability" else target.unit
-    rows = [("Explains", f"{target.output} of {target.label}, {number(explanation.explained)} {unit}".strip())]
+    unit = target.unit if target.output == "value" and target.unit != "value" else ""
+    kind = target.output if unit else target.unit
+    rows = [("Explains", f"{kind} of {target.label}, {number(explanation.explained)} {unit}".strip())]
     if explanation.reference is not None:
         rows.append(("Compared with", explanation.reference.sentence))
     if explanation.base_value is not None:

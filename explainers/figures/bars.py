@@ -16,7 +16,7 @@ ORDER = 20
 SHOWN = 12
 LONGEST = 36  # characters of "name = value" that fit over a bar on a telephone
 ROW = 34  # pixels: a line of words and the bar under it
-THICK, LIFT = 0.3, 11  # of a row: the bar; pixels: how far its words stand above it
+THICK, LIFT = 0.26, 13  # of a row: the bar; pixels: how far its words stand above it
 
 
 def draws(explanation: Explanation) -> bool:

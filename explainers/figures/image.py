@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explainers import places
-from explainers.credits import signed
+from explainers.credits import method_of, signed
 from explainers.figures import Picture, Scale, _style
 from explainers.figures._maps import visible
 from explainers.sentence import numeral
@@ -36,8 +36,7 @@ GREYED = 1.0  # how grey the photo is under a map in full
 FLOOR, CEILING = 132, 250  # darkest and brightest grey under a map, so that hues can be told apart on all of it
 NUMBERED = 5  # strongest segments that carry their number
 BAR, SLIDER = 252, 130  # pixels: lengths of the colour bar and the slider, which fit a third of a screen
-SHARES = ("logit", "log-odds", "probability", "value")  # units that a prediction is divided into
-UNIT = 16  # characters of a unit that fit between the ends; a longer one goes into the caption
+UNIT = 12  # characters of a unit that fit between the ends; a longer one goes into the caption
 HAIR = 1e-4  # plotly tells images apart by place and size alone, so the grey one is this share wider
 
 
@@ -263,9 +262,10 @@ def _ends(explanation: Explanation, full: float, with_sign: bool, some: bool) ->
 
 
 def _unit(explanation: Explanation) -> str:
-    """A pixel's share is small since there are many: the unit says so."""
-    per = explanation.players.kind == "pixels" and " per " not in explanation.unit and explanation.unit in SHARES
-    return f"{explanation.unit} per pixel" if per else explanation.unit
+    """A pixel's share of the prediction is small since there are many: the unit says so."""
+    method = method_of(explanation)
+    divided = method is not None and method.completeness != "no" and explanation.players.kind == "pixels"
+    return f"{explanation.unit} per pixel" if divided else explanation.unit
 
 
 def _slider() -> dict[str, Any]:
