@@ -22,6 +22,7 @@ def main() -> None:
         )
         for place, one in enumerate(screens())
     ]
+    state.know_pages({one.page.url_path: page for one, page in zip(screens(), pages, strict=True)})
     chosen = st.navigation(pages, position="top")
     say()
     chosen.run()

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 COOKIE = "assay_owner"
-_KEY = "selection"
+_KEY, _PAGES = "selection", "pages"
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,18 @@ def write_address(selection: Selection) -> None:
         wanted["runs"] = ",".join(selection.jobs)
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
+
+
+def know_pages(pages: dict[str, Any]) -> None:
+    """Remember the pages of the menu, so that a screen can send to another."""
+    st.session_state[_PAGES] = pages
+
+
+def go(page: str) -> None:
+    """Show another screen, by its url_path."""
+    known = st.session_state.get(_PAGES, {})
+    if page in known:
+        st.switch_page(known[page])
 
 
 def owner() -> str:

@@ -177,8 +177,7 @@ def _back() -> None:
 
 def _opened(group: str) -> None:
     _back()
-    mine = shared().runtime.jobs(state.owner())
-    jobs = [job for run in runs(mine) if run.group == group for job in run.jobs]
+    jobs = list(reversed(shared().runtime.jobs(state.owner(), group=group)))
     if not jobs:
         notice("This run is not here any more; it was deleted, or it was made in another browser.", "info")
         return
@@ -186,15 +185,16 @@ def _opened(group: str) -> None:
     job = jobs[0]
     text = headline.leading(done).sentence() if done else job.title
     headline.draw(text, headline.source(done), f"{_model(job)} on {_input(job)}", when(job.created))
-    if job.request.model in choosing.cards():
-        st.button("Explain this input again", icon=":material/replay:", on_click=_revisit, args=(jobs,), key="revisit")
+    again = "Explain this input again"
+    if job.request.model in choosing.cards() and st.button(again, icon=":material/replay:", key="revisit"):
+        _revisit(jobs)  # not a callback, which could not go to another screen
+        state.go("explain")
     if done:
         subject.draw(done[0])
     results.draw(jobs)
     export.buttons(done, "opened")
 
 
-@answering
 def _revisit(jobs: list[Job]) -> None:
     request = jobs[0].request
     again = Selection(request.model, request.input, _input(jobs[0]), tuple(one.id for one in jobs))
