@@ -19,12 +19,12 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage with a digit that still tells: 78 %, 99.4 %, 0.3 %."""
+    """A share as a percentage with a digit that still tells: 78 %, 99.4 %, over 99.9 %."""
     points = 100 * share
     if abs(points) < 0.1:
         return "under 0.1 %" if points else "0 %"
     edge = min(abs(points), abs(100 - abs(points)))
     text = f"{points:.0f}" if edge >= 10 or points == round(points) or abs(points) >= 1000 else f"{points:.1f}"
-    if text in ("100", "100.0") and points != 100:
-        text = f"{points:.1f}"
+    if text in ("100", "100.0"):
+        text = "over 99.9" if points < 100 else "100"
     return f"{text} %".replace("-", MINUS)

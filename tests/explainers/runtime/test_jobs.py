@@ -85,6 +85,7 @@ def test_a_request_that_cannot_be_is_refused_at_once(runtime, ask, about, messag
         ("unloadable", "has no weights; train it first"),
         ("memory", "memory"),
         ("odd", "unexpected ZeroDivisionError"),
+        ("failing", r"could not be run on 2 inputs of shape \(4,\); it said: no such luck"),
         ("exit", r"stopped while computing \(it exited with code 3\). Nothing else was lost: run it again"),
         ("crash", r"stopped while computing \(killed by signal 11\)"),
     ],

@@ -14,7 +14,7 @@ def _card(id):
     return ModelCard(id, f"The {id} model", "tabular", "classification", "logit", ("no", "yes"), Capability.GRADIENTS)
 
 
-CARDS = {id: _card(id) for id in ("quick", "slow", "stuck", "crash", "exit", "memory", "odd", "unloadable")}
+CARDS = {id: _card(id) for id in ("quick", "slow", "stuck", "crash", "exit", "memory", "odd", "failing", "unloadable")}
 
 
 def cards():
@@ -28,6 +28,8 @@ def load(id, device="cpu"):
 
     if id == "unloadable":
         raise UserError("The unloadable model has no weights; train it first.")
+    if id == "odd":
+        raise ZeroDivisionError("secret detail")
 
     class Toy(torch.nn.Module):
         def __init__(self):
@@ -53,5 +55,5 @@ def misbehave(id, count):
         os._exit(3)
     elif id == "memory":
         raise MemoryError
-    elif id == "odd":
-        raise ZeroDivisionError("secret detail")
+    elif id == "failing":
+        raise ZeroDivisionError("no such luck")
