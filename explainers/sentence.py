@@ -131,6 +131,14 @@ def _case(explanation: Explanation) -> Case | None:
             return _named(explanation, lambda one: f"{one.name} = {one.shown}" if one.shown else one.name)
 
 
+def points(explanation: Explanation) -> bool:
+    """Whether the sentence can point at something: a picture's speckle may gather nowhere."""
+    if explanation.sample.modality != "image":
+        return True
+    totals, area = places.mass(explanation)
+    return bool(places.where(np.clip(totals, 0, None), area))
+
+
 def _picture(explanation: Explanation) -> Case:
     """The places in which what speaks for the target gathers, and what speaks against it."""
     totals, area = places.mass(explanation)

@@ -27,7 +27,7 @@ FIRST = {
     "text": ("integrated_gradients",),
     "tabular": ("tree_shap", "integrated_gradients"),
 }  # what is chosen on a first visit, where it applies
-OUTPUTS = {"logit": "Log-odds", "probability": "Probability", "value": "Value"}
+OUTPUTS = {"logit": "Logit", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
 CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/")  # how keys begin
 BASELINES = {
@@ -127,10 +127,10 @@ def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
         st.segmented_control(
             "As",
             card.outputs,
-            format_func=lambda one: OUTPUTS[one],
+            format_func=lambda one: "Log-odds" if one == "logit" and card.task == "binary" else OUTPUTS[one],
             required=True,
             key=f"output/{card.id}",
-            help="Log-odds are what the model adds up inside; a probability saturates near 0 and 1.",
+            help="What the model adds up inside, before it becomes a probability; that saturates near 0 and 1.",
         )
     if look is not None and len(look.baselines) > 1:
         st.selectbox(

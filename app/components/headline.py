@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.components.markup import escape
 from explainers import credits
+from explainers.sentence import points
 from explainers.types import Explanation, Verdict
 
 TROUBLE = {Verdict.BAD: 2, Verdict.DOUBTFUL: 1}
@@ -18,8 +19,11 @@ def draw(text: str, *more: str) -> None:
 
 
 def leading(found: tuple[Explanation, ...]) -> Explanation:
-    """The explanation whose sentence stands on top: good evidence before bad, shares before sensitivity."""
-    return min(found, key=lambda one: (_trouble(one), not credits.signed(one)))  # the first of equals
+    """The explanation whose sentence stands on top; the first of equals.
+
+    Good evidence comes before bad, one that can point at something before one that cannot, shares before sensitivity.
+    """
+    return min(found, key=lambda one: (_trouble(one), not points(one), not credits.signed(one)))
 
 
 def source(found: tuple[Explanation, ...]) -> str:

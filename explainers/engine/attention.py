@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from explainers.words import percent
 from model_zoo import probe
 from model_zoo.types import Capability, Players, Sample, Target, UserError
 
@@ -46,14 +47,15 @@ class Seen:
         """Whose attention it is, and how much of `shares` (tokens,) went to special tokens, which nobody owns."""
         total = shares.sum()
         nobody = shares[players.owner < 0].sum() / total if total > 0 else 0.0
-        special = f"{nobody:.0%} of it goes to special tokens, which belong to no word."
+        special = f"{percent(nobody)} of it goes to special tokens, which belong to no word."
         return (self._reading(), special) if nobody >= 0.005 else (self._reading(),)
 
     def _reading(self) -> str:
         count, size = int(self.readers.sum()), len(self.readers)
         if count > 1:
-            return f"Averaged over the {count} of {size} tokens that the score is read from."
-        return f"Taken from token {int(np.argmax(self.readers)) + 1} of {size}, which the score is read from."
+            return f"The model reads its score from {count} of {size} tokens: this is what they attend to on average."
+        place = int(np.argmax(self.readers)) + 1
+        return f"The model reads its score from token {place} of {size}: this is what that token attends to."
 
 
 def look(model: Model, sample: Sample, target: Target, players: Players, run: Run) -> Seen:

@@ -85,11 +85,8 @@ def lines(found: go.Figure, names: list[str], values: list[str], unit: str) -> N
         yaxis={"range": [len(names) - 0.65, -0.75], "visible": False, "fixedrange": True},
         xaxis={
             "fixedrange": True,
-            "showgrid": True,
-            "gridcolor": "rgba(128,132,142,0.18)",
-            "zeroline": True,
-            "zerolinecolor": "rgba(128,132,142,0.7)",
-            "zerolinewidth": 1,
+            "showgrid": False,  # lines would run behind the names
+            "zeroline": False,
             "nticks": 4,
             "tickfont": {"size": 10},
             "title": {"text": _style.escape(unit), "font": {"size": 11}, "standoff": 6},

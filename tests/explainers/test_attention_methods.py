@@ -15,6 +15,7 @@ from explainers.engine.evaluator import Evaluator
 from explainers.engine.run import Run
 from explainers.methods import attention, attention_rollout, gradient_attention
 from explainers.types import Attribution, Method, NoParams
+from explainers.words import percent
 from model_zoo.architectures.bert import BertClassifier, Size
 from model_zoo.bundled import minilm_sentiment
 from model_zoo.model import Model
@@ -103,14 +104,14 @@ def test_attention_is_the_last_layers_row(case: int) -> None:
 
 def test_notes_say_whose_attention_it_is() -> None:
     notes = [_explain(attention.METHOD, build())[0].notes for build in VARIANTS]
-    assert notes[0][0] == "Taken from token 1 of 6, which the score is read from."
-    assert notes[2][0] == "Taken from token 6 of 6, which the score is read from."
-    assert notes[3][0] == "Averaged over the 4 of 6 tokens that the score is read from."
+    assert notes[0][0] == "The model reads its score from token 1 of 6: this is what that token attends to."
+    assert notes[2][0] == "The model reads its score from token 6 of 6: this is what that token attends to."
+    assert notes[3][0] == "The model reads its score from 4 of 6 tokens: this is what they attend to on average."
     assert len(notes[0]) == 1  # next to nothing goes to special tokens in the last layer
     maps, _ = _truth(Tiny())
     share = attention_rollout.rollout(tuple(maps))[0, [0, 5]].sum()
     said = _explain(attention_rollout.METHOD, Tiny())[0].notes[1]
-    assert said == f"{share:.0%} of it goes to special tokens, which belong to no word."
+    assert said == f"{percent(share)} of it goes to special tokens, which belong to no word."
 
 
 def test_one_layer_and_one_head() -> None:
@@ -228,7 +229,7 @@ def test_our_bert(method: Method) -> None:
     found, _ = _explain(method, network, WORDS)
     assert found.extras["attention"].shape == (2, 4, 6, 6)
     np.testing.assert_allclose(found.extras["attention"].sum(-1), 1, rtol=1e-5)
-    assert found.notes[0].startswith("Taken from token 1 of 6")
+    assert found.notes[0].startswith("The model reads its score from token 1 of 6")
     assert all(torch.equal(before[name], one) for name, one in network.state_dict().items())
     assert not any(one._forward_hooks or one._forward_pre_hooks for one in network.modules())
     assert all(one.grad is None for one in network.parameters())
