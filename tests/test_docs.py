@@ -41,3 +41,8 @@ def test_every_folder_of_the_house_is_in_the_architecture() -> None:
         for folder in (ROOT / top).iterdir():
             if folder.is_dir() and (folder / "__init__.py").exists():
                 assert f"{folder.name}/" in text, f"{top}/{folder.name} is missing from docs/architecture.md"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/measurements.md", "docs/architecture.md"])
+def test_no_page_waits_for_its_figures(page: str) -> None:
+    assert "<!--" not in (ROOT / page).read_text()

@@ -6,7 +6,6 @@ import pytest
 
 from explainers.words import percent
 
-
 CASES = {
     0.784: "78 %",
     0.9996: "over 99.9 %",
