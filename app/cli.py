@@ -40,8 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `assay models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        unheard()
         return 0
+
+
+def unheard() -> None:
+    """Nobody reads what is printed any more; what is left to do is done all the same."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -165,7 +170,10 @@ def explain(chosen: argparse.Namespace) -> int:
                     failed = True
                     print(f"assay: {runtime.job(job).title}: {terminal.clean(error)}", file=sys.stderr)
                     continue
-                print(("\n" if len(found) > 1 else "") + terminal.shown(found[-1]), flush=True)
+                try:
+                    print(("\n" if len(found) > 1 else "") + terminal.shown(found[-1]), flush=True)
+                except BrokenPipeError:  # `assay explain ... -o report.html | head` still wants its report
+                    unheard()
         except BaseException:
             for job in jobs:
                 if runtime.job(job).status in ("queued", "running"):

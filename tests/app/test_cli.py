@@ -199,3 +199,24 @@ def test_the_command_never_loads_torch(tmp_path):
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
+
+
+def test_a_reader_that_leaves_early_costs_no_report(tmp_path):
+    out = tmp_path / "r.assay"
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli",
+        "explain",
+        "adult_mlp",
+        "adult_manager",
+        "-m",
+        "saliency",
+        "-o",
+        str(out),
+    ]
+    child = subprocess.Popen([*command, "--workspace", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child.stdout.close()
+    assert child.wait(timeout=60) == 0, child.stderr.read()
+    child.stderr.close()
+    assert out.is_file()
