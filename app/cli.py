@@ -46,7 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def unheard() -> None:
     """Nobody reads what is printed any more; what is left to do is done all the same."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):  # `2>&1 | head` leaves with both
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -259,7 +264,10 @@ def write(paths: list[Path], explanations: tuple[Explanation, ...]) -> None:
             from app.reports.report import write as write_report
 
             write_report(path, explanations)
-        print(f"Written: {path}", file=sys.stderr)
+        try:
+            print(f"Written: {path}", file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            unheard()
 
 
 def free(port: int) -> bool:
