@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import required
 
 from explainers import open_record
 
@@ -26,16 +26,6 @@ pytestmark = pytest.mark.browser
 
 PATIENCE = 90_000  # milliseconds; a loaded machine is slow
 CLOSED = ("_stcore/health", "_stcore/host-config")  # Streamlit probes these under a screen's path before the root
-
-
-def _browser() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        reason = "no Chromium or Chrome is installed, and these tests drive one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
 
 @pytest.fixture(scope="module")  # not longer: another module starts a browser of its own
 def chromium() -> Iterator[Any]:
-    program = _browser()
+    program = required()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:

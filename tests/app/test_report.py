@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import handmade
 import pytest
+from chromium import required
 
 from app.reports import printing, report
 from explainers import durable
@@ -121,8 +122,9 @@ def test_without_a_browser_it_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(report.browser() is None, reason="no Chromium or Chrome is installed")
-def test_it_prints(tmp_path):
+def test_it_prints(tmp_path, monkeypatch):
+    program = required()
+    monkeypatch.setattr(printing, "browser", lambda: program)
     report.write(tmp_path / "one.pdf", LOT[:1])
     data = (tmp_path / "one.pdf").read_bytes()
     assert data.startswith(b"%PDF-")
@@ -130,7 +132,6 @@ def test_it_prints(tmp_path):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(report.browser() is None, reason="no Chromium or Chrome is installed")
 def test_it_draws_without_the_network(page, tmp_path):
     from playwright.sync_api import sync_playwright
 
@@ -139,7 +140,7 @@ def test_it_draws_without_the_network(page, tmp_path):
     asked, failed = [], []
     with sync_playwright() as play:
         browser = play.chromium.launch(
-            executable_path=report.browser(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=required(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
         try:
             tab = browser.new_page(viewport={"width": 1280, "height": 900})

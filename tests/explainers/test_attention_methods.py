@@ -20,7 +20,6 @@ from model_zoo.architectures.bert import BertClassifier, Size
 from model_zoo.bundled import minilm_sentiment
 from model_zoo.model import Model
 from model_zoo.types import Capability, ModelCard, Players, Reference, Sample, Target, UserError
-from model_zoo.weights import BUNDLED
 
 METHODS = (attention.METHOD, attention_rollout.METHOD, gradient_attention.METHOD)
 IDS = np.array([1, 7, 8, 9, 5, 2])  # a classification token, three words of which the second has two tokens, an end
@@ -242,7 +241,6 @@ def test_our_berts_last_layer_from_its_own_parts() -> None:
     _is_the_last_layer(network, torch.tensor(IDS[None]), found.extras["attention"])
 
 
-@pytest.mark.skipif(not (BUNDLED / "minilm_sentiment.safetensors").exists(), reason="the weights are not there yet")
 def test_the_bundled_sentiment_model() -> None:
     model = minilm_sentiment.load("cpu")
     sample = model.sample("A wonderful film, without one dull moment.")
