@@ -67,6 +67,7 @@ def load(device: str = "cpu") -> Model:
     weights = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     network = EfficientNetLite0(len(CARD.labels))
     network.load_state_dict({renamed(name): weight for name, weight in weights.items()})
+    network.fold()
     # A quarter less time, forward and back, on the CPUs we measured; torch's stubs do not know this use of to().
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     middle, spread = (127 / 255,) * 3, (128 / 255,) * 3

@@ -133,3 +133,19 @@ def test_mlp_is_matrices_and_relu():
     with torch.no_grad():
         expected = F.relu(F.relu(x @ w1.T + b1) @ w2.T + b2) @ w3.T + b3
         torch.testing.assert_close(network(x), expected)
+
+
+def test_a_folded_efficientnet_is_the_same_function() -> None:
+    torch.manual_seed(0)
+    plain = EfficientNetLite0(5)
+    for part in plain.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):  # statistics and scales as after training
+            torch.nn.init.uniform_(part.running_mean, -0.5, 0.5)
+            torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
+            torch.nn.init.uniform_(part.weight, 0.5, 1.5)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before = plain.eval()(x)
+        folded = plain.fold()
+        assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in folded.modules())
+        torch.testing.assert_close(folded(x), before, rtol=1e-3, atol=1e-4)
