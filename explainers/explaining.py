@@ -62,7 +62,8 @@ def explain(
     target: a class by number or name; None explains the predicted class.
     output: "logit", "probability" or "value"; None is what the model itself returns.
     baseline: what absence means, one row: a name, a number, an array like x; None is the input's own default.
-    background: rows to average over, for the methods that do; None is the model's own, else the baseline.
+    background: rows to average over; a method that compares with one baseline takes their mean. None is the model's
+        own, else the baseline.
     players: who gets credit: a kind such as "pixels", "segments", "words", or a Players; None is the method's choice.
     layer: the layer to look at, for methods that look at one.
     batches: the batch sizes of an earlier run, which makes a replay return the same bytes.

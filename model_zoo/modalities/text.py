@@ -68,7 +68,8 @@ class TextInput:
     def read(self, raw: Any, name: str = "") -> Sample:
         """A text, UTF-8 bytes, a path object, or token ids (tokens,)."""
         if isinstance(raw, (bytes, bytearray, os.PathLike)):
-            data, name = _given.read_bytes(raw, name)
+            # Bytes are often typed rather than a file's; that they may be none is said below, as of any text.
+            data, name = _given.read_bytes(raw, name) if isinstance(raw, os.PathLike) else (bytes(raw), name)
             raw = _decoded(data, name or "The text")
         if not isinstance(raw, str):
             return self._read_ids(raw, name)
