@@ -202,6 +202,7 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     page.locator(".as-bars").wait_for()
     still(page)
     pressed = page.get_by_role("toolbar", name="Methods").locator('button[aria-pressed="true"]')
+    pressed.nth(1).wait_for()  # the pills come after the bars
     chosen = pressed.all_inner_texts()
     page.locator("input[type=file]").set_input_files(fake)
     sentence = page.locator(".as-error")
@@ -213,6 +214,7 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     page.locator(".as-headline + .as-quiet", has_text="cat").wait_for()
     page.locator(".as-bars").wait_for()
     still(page)
+    pressed.nth(1).wait_for()
     assert pressed.all_inner_texts() == chosen, "a bad file changed what was chosen"
 
     page.get_by_role("radio", name="Table", exact=True).click()
