@@ -24,10 +24,13 @@ from model_zoo.types import UserError
 
 ALLOWED = (
     "model_zoo.types",
+    "model_zoo.facts",
+    "model_zoo.files",
     "model_zoo.modalities.image",
     "model_zoo.modalities.text",
     "model_zoo.modalities.tabular",
     "explainers.types",
+    "explainers.diagnosis",
     "explainers.runtime.types",
 )
 KINDS = "biuf"  # array kinds: no objects, no text

@@ -51,11 +51,19 @@ def read_example(id: str) -> tuple[bytes, str]:
     return catalogue.read_example(id)
 
 
-def load(name: str, device: str = "cpu") -> Model:
-    """Load a bundled model by its id, on a device."""
+def load(name: Any, device: str = "cpu", *, trust: bool = False, card: Any = None, **facts: Any) -> Model:
+    """Load a bundled model by its id, or a model file by its path, in this process.
+
+    trust: also open formats that can run code or crash this process; explainers.open_model opens them in a sandbox.
+    card: a card file (path), or Facts, with what the file does not say; facts: the same one by one (labels=...).
+    """
     from model_zoo import catalogue
 
-    return catalogue.load(name, device)
+    if isinstance(name, str) and name in {one.id for one in catalogue.cards()} and card is None and not facts:
+        return catalogue.load(name, device)
+    from model_zoo.opening import load as opened
+
+    return opened(name, device, trust, card, facts)
 
 
 def wrap(network: Any, **about: Any) -> Model:

@@ -49,6 +49,7 @@ class Model:
         self.embedding = embedding
         self.trees = trees
         self.arrays = arrays
+        self.settle: Callable[[np.ndarray], None] | None = None  # a last check on the first input: UserError stops it
         self._learn = learn
         self.device = torch.device("cpu")
         self.dtype = torch.float32
@@ -81,6 +82,9 @@ class Model:
         if self._learn is not None:
             self._learn(self, x)
             self._learn = None
+        if self.settle is not None:
+            self.settle(x)
+            self.settle = None
 
     def tensor(self, inputs: np.ndarray | torch.Tensor | Sequence[Any]) -> torch.Tensor:
         """A copy of inputs (n, *x.shape) on the device, since a network may work in place; token ids stay whole."""

@@ -67,6 +67,7 @@ class ModelCard:
     unit: str = ""  # of a regression's value
     columns: tuple[Column, ...] = ()  # tabular only
     examples: tuple[str, ...] = ()  # ids of bundled samples, best first
+    notes: tuple[str, ...] = ()  # how an uploaded file was opened, each a sentence
 
     @property
     def outputs(self) -> tuple[Output, ...]:

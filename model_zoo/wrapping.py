@@ -49,6 +49,7 @@ def wrap(
     unit: str = "",
     description: str = "",
     device: str | torch.device | None = None,
+    input: Input | None = None,
 ) -> Model:
     """Make a trained model explainable; UserError says in one sentence what does not fit.
 
@@ -64,6 +65,7 @@ def wrap(
     tokenizer: tokenizers.Tokenizer, Hugging Face tokenizer or callable text -> ids; at most `limit` tokens are read.
     embedding: the submodule, or its dotted path, that turns token ids into vectors; found by itself as a rule.
     baseline: the default baseline: a name, a number, an array like x, a row; for texts a token or its id.
+    input: how the model takes its input, ready made, in place of preprocess, tokenizer, size, limit and baseline.
     """
     settings.one_of("modality", modality, MODALITIES)
     settings.one_of("task", task, (None, *TASKS))
@@ -101,7 +103,7 @@ def wrap(
         unit=unit,
         columns=found,
     )
-    taken = _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
+    taken = input or _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
     if isinstance(taken, (TableInput, ImageInput)):
         settings.baseline(baseline, dataclasses.replace(taken, baseline=None).baselines)
     model = Model(

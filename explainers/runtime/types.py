@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from model_zoo.facts import Facts
+from model_zoo.files import Reading
 from model_zoo.types import ModelCard, Players, Prediction, Sample
 
 COMMAND_LINE = "command line"  # the owner of what `assay explain` asks; every browser of this machine sees it
@@ -63,3 +65,53 @@ class Device:
 
     id: str  # "cuda", "mps", "cpu"
     name: str  # "NVIDIA H100", "CPU, 2 threads"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a worker finds the one model that it serves: a bundled one by its id, or a file."""
+
+    id: str  # of the model, in requests and on its card
+    path: str = ""  # of the file or folder, which the sandbox lets this worker read; empty: bundled
+    name: str = ""  # what its owner called the file
+    title: str = ""
+    digest: str = ""  # of the file's bytes
+    facts: Facts = field(default_factory=Facts)  # what its owner said of it
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A model file of somebody's own in the workspace."""
+
+    id: str
+    owner: str
+    name: str  # of the file, as it was uploaded
+    title: str
+    size: int  # bytes
+    digest: str
+    created: str
+    facts: Facts = field(default_factory=Facts)  # what its owner has said
+    reading: Reading | None = None  # what was found in it; None: not read yet
+    card: ModelCard | None = None  # once it can be explained
+    path: str = ""  # where it lies on the server, for one that was not copied into the workspace
+    problem: str = ""  # why it cannot be opened, in a sentence
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """One layer of the sandbox on this machine."""
+
+    id: str  # "landlock", "seccomp", "no_new_privs", "limits", "fork"
+    label: str
+    holds: bool
+    sentence: str  # what it keeps away, or why it is missing
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this machine can hold a stranger's model with."""
+
+    system: str  # "Linux 6.18, x86_64"
+    barriers: tuple[Barrier, ...]
+    contained: bool  # all that are required hold: formats that can run code may be opened
+    sentence: str  # the banner
