@@ -1,1 +1,86 @@
-"""Which architecture bare weights belong to, by the names and shapes of its parameters."""
+"""Which architecture bare weights belong to, by the names and shapes of their tensors; no heavy library is loaded.
+
+A file in this folder with `find(shapes) -> Iterable[Architecture]` is asked; files with an underscore are their parts.
+A finder never fetches anything, imports torch and the model libraries inside functions only, and answers within a
+fraction of a second: it proposes, and `Architecture.build` proves. Whoever opens the file builds the network under
+`model_zoo.formats._weights.blank()`, so that no time goes into random numbers, and refuses it unless its names and
+shapes are exactly those of the file, but for the tensors that `Architecture.spare` allows either side to lack.
+
+A file may also have `near(shapes) -> Iterable[Near]`: the families that come closest when nothing fits.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_zoo.facts import Facts
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+
+# Buffers that a constructor makes and training never changes (or, as counters, evaluation never reads): by the end of
+# their names. A file may lack or have them, whatever this version of the library does.
+SPARE = (
+    "num_batches_tracked",
+    "relative_position_index",
+    "position_ids",
+    "attn_mask",
+    "relative_coords_table",
+)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network that the weights may belong to."""
+
+    id: str  # "torchvision/resnet50": what Facts.architecture picks
+    title: str  # "ResNet-50 of torchvision"
+    build: Callable[[], Any]  # the torch module in the file's own names and shapes; its parameters may be anything
+    facts: Facts = field(default_factory=Facts)  # what is usual for it: modality, task, image size, mean, std, labels
+    reason: str = ""  # a sentence: what speaks for it
+    score: float = 0.5  # 0 to 1; the highest is taken first, equal ones by id
+    notes: tuple[str, ...] = ()  # sentences for the person, about what had to be assumed
+    rename: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # the file's tensors by the network's names
+    spare: tuple[str, ...] = SPARE  # ends of names of buffers that the file or the network may lack
+    input: Any = None  # how it takes its input, where Facts cannot say
+    same: str = ""  # two of one id here are the same function: the second is not worth asking about
+
+
+@dataclass(frozen=True)
+class Near:
+    """A family that resembles the weights without fitting them."""
+
+    id: str
+    title: str
+    likeness: float  # 0 to 1: the share of tensor names in common
+    shapes: Callable[[], Shapes]  # of its tensors; built when asked for
+
+
+@functools.cache
+def _finders() -> tuple[Any, ...]:
+    names = sorted(one.name for one in pkgutil.iter_modules(__path__) if not one.name.startswith("_"))
+    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names if name not in ("build",))
+
+
+def recognise(shapes: Shapes) -> tuple[Architecture, ...]:
+    """Every architecture that the names and shapes fit, the likeliest first; of those that compute the same, one."""
+    found = [one for finder in _finders() for one in getattr(finder, "find", _none)(shapes)]
+    kept: dict[str, Architecture] = {}
+    for one in sorted(found, key=lambda one: (-one.score, one.id)):
+        kept.setdefault(one.same or one.id, one)
+    return tuple(kept.values())
+
+
+def nearest(shapes: Shapes, most: int = 3) -> tuple[Near, ...]:
+    """The families that come closest, the closest first."""
+    found = [one for finder in _finders() for one in getattr(finder, "near", _none)(shapes)]
+    return tuple(sorted(found, key=lambda one: (-one.likeness, one.id))[:most])
+
+
+def _none(shapes: Shapes) -> Iterable[Any]:
+    return ()
