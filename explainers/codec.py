@@ -3,7 +3,8 @@
 Carries None, bool, int, float (not-a-number and infinities too), str, bytes, tuples, lists, dicts with text keys,
 enums, numpy arrays and frozen dataclasses from ALLOWED modules. Decoding builds nothing else, so a hostile header is
 harmless: it can only name these types, with their own fields, of the types that their annotations say. Half of a
-surrogate pair, which no file and no page can hold, becomes a question mark.
+surrogate pair, which no file and no page can hold, becomes a question mark. A long text (a tokenizer, a table) travels
+among the arrays, as UTF-8, so that headers stay small.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ ALLOWED = (
     "explainers.runtime.types",
 )
 KINDS = "biuf"  # array kinds: no objects, no text
+LONG = 1 << 16  # characters of a text that no longer goes into the header
 
 
 def encode(value: Any) -> tuple[Any, list[np.ndarray]]:
@@ -61,7 +63,10 @@ def _encode(value: Any, arrays: list[np.ndarray]) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return _text(value)
+        if len(value) < LONG:
+            return _text(value)
+        arrays.append(np.frombuffer(_text(value).encode(), dtype=np.uint8))
+        return {"text": len(arrays) - 1}
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, (int, np.integer)):
@@ -102,6 +107,8 @@ def _decode(header: Any, arrays: list[np.ndarray]) -> Any:
             return arrays[index]
         case {"bytes": int(index)}:
             return arrays[index].tobytes()
+        case {"text": int(index)}:
+            return arrays[index].tobytes().decode()
         case {"float": str(text)}:
             return float(text)
         case {"tuple": list(items)}:

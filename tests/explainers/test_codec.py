@@ -54,6 +54,15 @@ def test_dataclasses_enums_and_odd_numbers():
     assert there_and_back(np.bool_(True)) is True
 
 
+def test_a_long_text_travels_beside_the_header():
+    text = "ä\udcff" * codec.LONG
+    header, arrays = codec.encode((text, "short"))
+    assert len(json.dumps(header)) < 100
+    assert codec.decode(header, arrays) == (text.replace("\udcff", "?"), "short")
+    with pytest.raises(UserError, match="not a record"):
+        codec.decode({"text": 0}, [np.array([255, 254], np.uint8)])
+
+
 def test_an_array_that_is_a_view_is_copied_whole():
     array = np.arange(12).reshape(3, 4)[:, ::2]
     np.testing.assert_array_equal(there_and_back(array), array)
