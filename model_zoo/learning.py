@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from model_zoo import lookup
 from model_zoo.modalities.text import TextInput
 from model_zoo.model import Model
 from model_zoo.types import Capability, Output, Task, UserError
@@ -125,8 +126,17 @@ def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> t
         scores = model.outputs(inputs.requires_grad_(differentiable))
     if needs_gradient and not scores.requires_grad:
         raise TypeError("no gradient flows")
-    can = Capability.GRADIENTS if scores.requires_grad else Capability.NONE
+    can = Capability.GRADIENTS if scores.requires_grad and _flows(scores, inputs) else Capability.NONE
     return scores.detach(), can if arrays else can | _seen(model, inputs.detach())
+
+
+def _flows(scores: torch.Tensor, inputs: torch.Tensor) -> bool:
+    """Whether a gradient comes back to the inputs: some fused operators promise one and have none."""
+    try:
+        (found,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return found is not None
 
 
 def _run_text(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
@@ -153,8 +163,8 @@ def _seen(model: Model, inputs: torch.Tensor) -> Capability:
     return found if model.card.modality == "image" else found & ~Capability.SPATIAL
 
 
-def _embedding_of(model: Model, ids: torch.Tensor) -> torch.nn.Module | None:
-    """The one nn.Embedding that is given the token ids themselves, if there is exactly one."""
+def _embedding_of(model: Model, ids: torch.Tensor) -> torch.nn.Module | lookup.Lookup | None:
+    """The one nn.Embedding that is given the token ids themselves, else the one table that they are looked up in."""
     seen: list[torch.nn.Module] = []
 
     def look(part: torch.nn.Module, given: tuple[Any, ...], output: Any) -> None:
@@ -169,7 +179,9 @@ def _embedding_of(model: Model, ids: torch.Tensor) -> torch.nn.Module | None:
     finally:
         for handle in handles:
             handle.remove()
-    return seen[0] if len(seen) == 1 else None
+    if len(seen) > 1:
+        return None
+    return seen[0] if seen else lookup.find(model.outputs, ids)
 
 
 def _fitting(title: str, what: str, count: int, names: tuple[str, ...]) -> tuple[str, ...]:

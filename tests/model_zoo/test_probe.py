@@ -410,7 +410,7 @@ CASES: list[tuple[Callable[[], Any], tuple[int, ...], Capability]] = [
     (Picture, (2, 3, 12, 12), Capability.SPATIAL),
     (lambda: lambda x: F.conv2d(x, FILTERS).relu().mean((2, 3)), (1, 3, 9, 9), Capability.SPATIAL),
     (lambda: lambda x: F.conv2d(x, FILTERS).flatten(1).softmax(-1), (1, 3, 3, 3), Capability.NONE),
-    (Vision, (1, 3, 16, 16), Capability.ATTENTION),
+    (Vision, (1, 3, 16, 16), Capability.ATTENTION | Capability.SPATIAL),
     (Reader, (1, TOKENS, WIDTH), Capability.NONE),
     (lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 5), nn.Softmax(-1)), (5, 3, 4, 4), Capability.NONE),
     (lambda: nn.TransformerEncoderLayer(WIDTH, HEADS, 16, batch_first=True), (2, 5, WIDTH), Capability.ATTENTION),
