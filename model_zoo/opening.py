@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
-import pkgutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_zoo.discovery import Broken, discover
 from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts, parse
 from model_zoo.files import Format, ModelFile, Opened, Reading, Trust
 from model_zoo.types import ModelCard, UserError
@@ -28,36 +27,15 @@ PHOTO = Facts(size=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD, resample="b
 LIMIT = 512  # tokens, where nobody says
 
 
-@dataclasses.dataclass(frozen=True)
-class Broken:
-    """A format that did not import."""
-
-    name: str
-    reason: str
-
-
 @functools.cache
-def _discovered() -> tuple[tuple[Format, ...], tuple[Broken, ...]]:
-    found, broken = [], []
-    home = importlib.import_module("model_zoo.formats")
-    for module in sorted(pkgutil.iter_modules(home.__path__), key=lambda one: one.name):
-        if module.name.startswith("_"):
-            continue
-        try:
-            found.append(importlib.import_module(f"{home.__name__}.{module.name}").FORMAT)
-        except Exception as error:  # a stranger's plug-in may raise anything
-            broken.append(Broken(module.name, f"{type(error).__name__}: {error}"))
-    return tuple(sorted(found, key=lambda one: (one.order, one.id))), tuple(broken)
-
-
 def formats() -> tuple[Format, ...]:
     """Every format, in the order in which they are asked."""
-    return _discovered()[0]
+    return tuple(sorted(discover("model_zoo.formats", "FORMAT")[0], key=lambda one: (one.order, one.id)))
 
 
 def broken() -> tuple[Broken, ...]:
     """Formats that did not import, with the reason."""
-    return _discovered()[1]
+    return discover("model_zoo.formats", "FORMAT")[1]
 
 
 def format_of(file: ModelFile) -> Format:

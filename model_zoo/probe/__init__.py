@@ -14,12 +14,21 @@ from typing import Any
 import torch
 
 from model_zoo.modes import evaluating
-from model_zoo.probe.heads import Attention, AttentionWatch, attention, attention_with_gradients
+from model_zoo.probe.heads import Attention, AttentionWatch, attention, attention_with_gradients, fused
 from model_zoo.probe.spatial import Spatial, SpatialWatch, spatial
 from model_zoo.probe.watch import Number, unfused
 from model_zoo.types import Capability
 
-__all__ = ["Attention", "Number", "Spatial", "attention", "attention_with_gradients", "capabilities", "spatial"]
+__all__ = [
+    "Attention",
+    "Number",
+    "Spatial",
+    "attention",
+    "attention_with_gradients",
+    "capabilities",
+    "fused",
+    "spatial",
+]
 
 
 def capabilities(network: Callable[..., Any], inputs: torch.Tensor) -> Capability:

@@ -52,6 +52,13 @@ def attention_with_gradients(forward: Number, entry: torch.Tensor, batch: int = 
     return Attention(tuple(one.map for one in watch.layers), tuple(gradients))
 
 
+def fused(forward: Callable[[], Any]) -> int:
+    """How many of the attention layers that run in `forward()` are one fused operator."""
+    with unfused(), AttentionWatch(1) as watch, torch.no_grad():
+        forward()
+    return watch.fused
+
+
 @dataclass
 class _Layer:
     output: torch.Tensor  # of the operator; kept so that its address names it until the backward pass
@@ -66,6 +73,7 @@ class AttentionWatch(Watch):
         super().__init__()
         self.batch = batch
         self.layers: list[_Layer] = []
+        self.fused = 0
 
     def saw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Attention forwards, its gradient backwards."""
@@ -84,6 +92,7 @@ class AttentionWatch(Watch):
                 out = given["grad_out_"] if "grad_out_" in given else given["grad_out"]
                 self._arrives(given["out"], _wide(out) @ _wide(_each_head(given["value"], out)).mT)
             else:
+                self.fused += 1
                 self._add(result[0], _probabilities(given))
 
     def _add(self, output: torch.Tensor, found: torch.Tensor) -> None:
