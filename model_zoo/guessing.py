@@ -127,15 +127,17 @@ def _numbers(network: Any) -> list[tuple[str, Any]]:
 
 
 def _weight(module: Any) -> tuple[int, ...] | None:
-    """The shape of a layer's own weight; packed ones of quantised layers are unpacked by a call."""
-    found = getattr(module, "weight", None)
-    if callable(found):
-        try:
-            found = found()
-        except Exception:  # a stranger's module may raise anything
-            return None
-    shape = getattr(found, "shape", None)
-    return None if shape is None else tuple(shape)
+    """The shape of a layer's own weight; a quantised layer's is packed away, so it is pieced together."""
+    shape = getattr(getattr(module, "weight", None), "shape", None)
+    if shape is not None:
+        return tuple(shape)
+    taken, given = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if isinstance(taken, int) and isinstance(given, int):
+        return (given, taken)
+    taken, given, side = (getattr(module, name, None) for name in ("in_channels", "out_channels", "kernel_size"))
+    if isinstance(taken, int) and isinstance(given, int) and isinstance(side, tuple):
+        return (given, taken // int(getattr(module, "groups", 1) or 1), *side)
+    return None
 
 
 def _by_patches(items: list[tuple[str, Any]], kernel: Sequence[int]) -> tuple[int, int] | None:

@@ -6,7 +6,10 @@ it is called from then on. One forward pass more looks for attention and for spa
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import warnings
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -122,7 +125,7 @@ def _has_numbers(network: torch.nn.Module) -> bool:
 def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> tuple[torch.Tensor, Capability]:
     arrays, _, differentiable = way
     inputs = model.tensor(rows)
-    with torch.set_grad_enabled(differentiable):
+    with torch.set_grad_enabled(differentiable), _unwarned():
         scores = model.outputs(inputs.requires_grad_(differentiable))
     if needs_gradient and not scores.requires_grad:
         raise TypeError("no gradient flows")
@@ -133,10 +136,19 @@ def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> t
 def _flows(scores: torch.Tensor, inputs: torch.Tensor) -> bool:
     """Whether a gradient comes back to the inputs: some fused operators promise one and have none."""
     try:
-        (found,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
+        with _unwarned():
+            (found,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)
     except (RuntimeError, NotImplementedError):
         return False
     return found is not None
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Without torch's warning that an operator has no gradient: whether one comes back is what is found out here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*autograd kernel was not registered", category=UserWarning)
+        yield
 
 
 def _run_text(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
@@ -151,8 +163,21 @@ def _run_text(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]
                 raise
             model.arrays = True  # a callable that takes no tensors may take arrays
             scores = model.outputs(ids)
+    if model.embedding is not None and not _reached(model, ids):
+        model.embedding = None
     can = Capability.NONE if model.embedding is None else Capability.EMBEDDINGS | Capability.GRADIENTS
     return scores, can if model.arrays else can | _seen(model, ids)
+
+
+def _reached(model: Model, ids: torch.Tensor) -> bool:
+    """Whether a gradient comes back to the vectors of the ids: a quantised layer after them has none."""
+    entry = model.entry(ids).detach().requires_grad_()
+    for same in (torch.equal, lambda seen, ours: True):
+        with lookup.replaced(model.embedding, entry, ids, same) as count, torch.enable_grad(), _unwarned():
+            scores = model.outputs(ids)
+            if count():
+                return scores.requires_grad and _flows(scores, entry)
+    return True  # forward_entry says in a sentence that the embedding was never given the ids
 
 
 def _seen(model: Model, inputs: torch.Tensor) -> Capability:

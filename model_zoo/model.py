@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import torch
 
-from model_zoo import targets
+from model_zoo import lookup, targets
 from model_zoo.modes import evaluating
 from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, UserError
 
@@ -27,7 +27,7 @@ class Model:
     """A card, a network and its input; `network` maps (n, *x.shape) to (n, outputs).
 
     network: a torch module or a callable on tensors; a callable on arrays when `arrays` is true.
-    embedding: the submodule that turns token ids into vectors, for a model of token ids.
+    embedding: the submodule that turns token ids into vectors, for a model of token ids; or the Lookup that does.
     trees: what shap.TreeExplainer reads, for an ensemble of trees.
     learn: called once with the first input x, for what a card can only say after the network has been run.
     """
@@ -38,7 +38,7 @@ class Model:
         network: Callable[..., Any],
         input: Input,
         *,
-        embedding: torch.nn.Module | None = None,
+        embedding: torch.nn.Module | lookup.Lookup | None = None,
         trees: Any = None,
         arrays: bool = False,
         learn: Callable[[Model, np.ndarray], None] | None = None,
@@ -118,7 +118,7 @@ class Model:
         if self.arrays:
             scores = torch.as_tensor(np.asarray(self.network(inputs.detach().cpu().numpy())))
         else:
-            scores = _tensor_of(self.network(_shielded(inputs)))
+            scores = tensor_of(self.network(lookup.shielded(inputs)))
         return scores[:, None] if scores.ndim == 1 and len(scores) == len(inputs) else scores
 
     def entry(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -144,27 +144,14 @@ class Model:
 
     def _with_entry(
         self,
-        embedding: torch.nn.Module,
+        embedding: torch.nn.Module | lookup.Lookup,
         entry: torch.Tensor,
         inputs: torch.Tensor,
-        same: Callable[[torch.Tensor, torch.Tensor], bool],
+        same: lookup.Same,
     ) -> tuple[torch.Tensor, int]:
         """Scores with the embedding of `inputs` replaced, and in how many calls; what else it embeds stays."""
-        replaced = 0
-
-        def hook(module: torch.nn.Module, args: tuple[Any, ...], named: dict[str, Any], output: Any) -> Any:
-            nonlocal replaced
-            ids = args[0] if args else named.get("input")
-            if not isinstance(ids, torch.Tensor) or ids.shape != inputs.shape or not same(ids.to(inputs.dtype), inputs):
-                return output
-            replaced += 1
-            return _shielded(entry)
-
-        handle = embedding.register_forward_hook(hook, with_kwargs=True)
-        try:
-            return self.forward(inputs), replaced
-        finally:
-            handle.remove()
+        with lookup.replaced(embedding, entry, inputs, same) as count:
+            return self.forward(inputs), count()
 
     def predict(self, sample: Sample) -> Prediction:
         """Scores and class probabilities of one sample."""
@@ -179,12 +166,7 @@ class Model:
             yield
 
 
-def _shielded(inputs: torch.Tensor) -> torch.Tensor:
-    """The same numbers; a copy where torch lets no network work in place, at the point that gradients are asked for."""
-    return inputs.clone() if inputs.is_leaf and inputs.requires_grad else inputs
-
-
-def _tensor_of(output: Any) -> torch.Tensor:
+def tensor_of(output: Any) -> torch.Tensor:
     """The scores in what a network returns: a tensor, something with logits, or a tuple that starts with one."""
     if isinstance(output, torch.Tensor):
         return output
@@ -194,7 +176,7 @@ def _tensor_of(output: Any) -> torch.Tensor:
         if isinstance(output, dict) and key in output:
             return output[key]
     if isinstance(output, (tuple, list)) and output:
-        return _tensor_of(output[0])
+        return tensor_of(output[0])
     if isinstance(output, np.ndarray):
         return torch.as_tensor(output)
     raise UserError(f"The model was expected to return a tensor of scores; it returned {type(output).__name__}.")

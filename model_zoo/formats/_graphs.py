@@ -1,0 +1,178 @@
+"""Compiled graphs as the rest of Assay calls a network: one batch of any size in, scores of that batch out.
+
+A graph may have been made for batches of one size: then a batch is taken apart, the last part filled up with its last
+row. It may want the companions of token ids (a mask of what is text, segments, places), which follow from the ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+
+from model_zoo import lookup
+from model_zoo.facts import Facts
+from model_zoo.model import tensor_of
+from model_zoo.types import UserError
+
+# What a text model may want besides its ids, by the names that are usual for it.
+COMPANIONS = {
+    "attention_mask": "mask",
+    "input_mask": "mask",
+    "mask": "mask",
+    "token_type_ids": "segments",
+    "segment_ids": "segments",
+    "position_ids": "places",
+}
+IDS = ("input_ids", "ids", "tokens", "token_ids", "input", "x", "text", "input_word_ids")
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # sizes for which graphs are made
+LARGEST = 1 << 26  # numbers in a batch that is made up to try a size
+
+
+@final
+class Graph(torch.nn.Module):
+    """A graph of one input: `call` is given the tensors that it takes, in its order.
+
+    roles: "x", or a companion of token ids, for each tensor that the graph takes.
+    batch: rows that it takes at once; None: any number.
+    pad: the token id that is no text, for the mask.
+    last: the channels are the last axis of a picture there.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        roles: Sequence[str] = ("x",),
+        *,
+        batch: int | None = None,
+        pad: int | None = None,
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.roles = tuple(roles)
+        self.batch = batch
+        self.pad = pad
+        self.last = last
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Scores of inputs x (n, ...), whatever the number of rows that the graph was made for."""
+        if self.batch is None or self.batch == len(x):
+            return self._run(x)
+        parts = []
+        for start in range(0, len(x), self.batch):
+            count = min(self.batch, len(x) - start)
+            chosen = torch.arange(start, start + self.batch, device=x.device).clamp(max=start + count - 1)
+            with lookup.rows(chosen):
+                parts.append(tensor_of(self._run(x[chosen]))[:count])
+        return torch.cat(parts)
+
+    def _run(self, x: torch.Tensor) -> Any:
+        if self.last:
+            x = x.permute(0, 2, 3, 1)
+        return self.network(*(self._given(role, x) for role in self.roles))
+
+    def _given(self, role: str, x: torch.Tensor) -> torch.Tensor:
+        if role == "mask":
+            return torch.ones_like(x) if self.pad is None else (x != self.pad).to(x.dtype)
+        if role == "segments":
+            return torch.zeros_like(x)
+        if role == "places":
+            return torch.arange(x.shape[1], device=x.device).expand_as(x)
+        return x
+
+
+@final
+class Script(torch.nn.Module):
+    """A script run as it is written, without the executor's own rewriting."""
+
+    def __init__(self, script: Any) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """What the script returns."""
+        with torch.jit.optimized_execution(False):
+            return self.script(*inputs)
+
+
+def roles(names: Sequence[str], title: str) -> tuple[str, ...]:
+    """What each input is, by its name; UserError where more than one input has to come from a person."""
+    if len(names) == 1:
+        return ("x",)
+    lower = [one.lower() for one in names]
+    found = tuple(COMPANIONS.get(one, "x") for one in lower)
+    if found.count("x") == 1 and lower[found.index("x")] in IDS:
+        return found
+    if not names:
+        raise UserError(f"{title} takes no input; expected a model of one input. Save the whole model.")
+    raise UserError(
+        f"{title} takes {len(names)} inputs ({', '.join(names[:6])}); a model of one input is expected, of token ids"
+        " perhaps with a mask. Wrap it so that the others are constants, and save it again."
+    )
+
+
+def example(facts: Facts, dtype: torch.dtype, rows: int = 1) -> torch.Tensor | None:
+    """Made-up inputs (rows, ...) of the shape that the facts tell; None where they do not."""
+    made = torch.Generator().manual_seed(0)
+    if facts.modality == "image" and facts.size is not None:
+        return torch.rand(rows, facts.channels or 3, *facts.size, generator=made).to(dtype)
+    if facts.modality == "tabular" and facts.columns:
+        return torch.rand(rows, len(facts.columns), generator=made).to(dtype)
+    if facts.modality == "text":
+        return torch.randint(0, 2, (rows, min(facts.limit or 8, 512)), generator=made)
+    return None
+
+
+def fitted(graph: Graph, x: torch.Tensor) -> tuple[Graph, tuple[str, ...]]:
+    """The graph with the number of rows that it takes at once, found on rows x (2, ...), and a sentence if not any."""
+    with torch.no_grad():
+        if _any_number(graph, x):
+            return graph, ()
+        for count in BATCHES:
+            if count * x[0].numel() > LARGEST:
+                break
+            try:
+                scores = tensor_of(graph(x[:1].expand(count, *x.shape[1:]).clone()))
+            except Exception:  # a stranger's graph may raise anything
+                continue
+            if scores.ndim and len(scores) == count:
+                graph.batch = count
+                return graph, (alone(count),)
+    return graph, ()
+
+
+def alone(count: int) -> str:
+    """The sentence about a graph for batches of one size."""
+    how = "one by one" if count == 1 else f"{count} at a time"
+    return f"It was made for batches of {count:,}, so inputs are run {how}, which takes longer."
+
+
+def _any_number(graph: Graph, x: torch.Tensor) -> bool:
+    """Whether two rows together have the scores that each has alone."""
+    try:
+        both = tensor_of(graph(x.clone()))
+        each = [tensor_of(graph(one[None].clone())) for one in x]
+    except Exception:  # a stranger's graph may raise anything
+        return False
+    if both.ndim == 0 or len(both) != len(x):
+        return False
+    if any(one.shape != both[:1].shape for one in each):
+        return False
+    return torch.allclose(both, torch.cat(each), rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def pad_of(tokenizer: str) -> int | None:
+    """The id that fills up texts, from the text of a tokenizer.json; None where there is none or it cannot be read."""
+    from tokenizers import Tokenizer
+
+    from model_zoo.modalities._tokenizer import adapt
+
+    try:
+        found = adapt(Tokenizer.from_str(tokenizer)) if tokenizer else None
+        return found.pad if found is not None and "pad" in found.piece(found.pad).lower() else None
+    except BaseException as error:  # its parser raises past Exception; what is wrong with it is said elsewhere
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        return None
