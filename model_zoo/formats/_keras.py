@@ -130,7 +130,7 @@ def stand_ins(config: Any) -> dict[str, type]:
 def _without(base: Any, dropped: Mapping[str, tuple[Any, ...]]) -> type:
     def from_config(cls: Any, config: dict[str, Any]) -> Any:
         kept = {key: value for key, value in config.items() if key not in dropped or value not in dropped[key]}
-        return base.from_config.__func__(cls, kept)
+        return base.from_config(kept)  # a plain one: Bidirectional reads its layer's config once more
 
     return type(base.__name__, (base,), {"from_config": classmethod(from_config)})
 
