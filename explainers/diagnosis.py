@@ -53,7 +53,7 @@ class Diagnosis:
     returns: str  # "logits of 7 classes, (n, 7)"
     parameters: int
     weights: int  # bytes of parameters and buffers
-    memory: int  # bytes that one forward pass of one input adds at its peak; 0: not measured
+    memory: int  # bytes that a forward pass of one input keeps for its backward pass; 0: no gradient
     seconds: float  # of one forward pass of one input
     backward: float  # seconds of forward and backward; 0: no gradient
     device: str

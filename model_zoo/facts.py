@@ -58,7 +58,7 @@ class Facts:
         said = {name: value for name, value in kept.items() if value not in EMPTY}
         if self.columns:
             said["columns"] = [
-                {name: value for name, value in dataclasses.asdict(one).items() if value not in EMPTY}
+                {name: value for name, value in dataclasses.asdict(one).items() if name == "name" or value not in EMPTY}
                 for one in self.columns
             ]
         return json.dumps({"kind": KIND, **said}, ensure_ascii=False, indent=1) + "\n"
@@ -143,6 +143,15 @@ def _column(value: Any, name: str) -> Column:
         raise UserError(f"In {name}, a column is a name, or has some of {', '.join(sorted(known))}.")
     if value.get("kind", "number") not in ("number", "category"):
         raise UserError(f"In {name}, the kind of a column is number or category; {value['kind']!r} came.")
+    numbers = [one for one in (value.get("low"), value.get("high")) if one is not None]
+    default = value.get("default")
+    words = [value.get("unit", ""), value.get("description", "")]
+    if not all(map(_number, numbers)) or not all(isinstance(one, str) for one in words):
+        raise UserError(f"In {name}, a column's low and high are numbers, its unit and description texts.")
+    if not isinstance(value.get("categories", []), list) or not (
+        default is None or isinstance(default, str) or _number(default)
+    ):
+        raise UserError(f"In {name}, a column's categories are a list, and its default is a number or a text.")
     given = dict(value)
     given["categories"] = tuple(map(str, given.get("categories", ())))
     return Column(**given)

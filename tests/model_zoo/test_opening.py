@@ -1,0 +1,150 @@
+"""The road from a file to a model: formats found, trust obeyed, what is missing asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_zoo import opening
+from model_zoo.facts import IMAGENET_MEAN, Facts
+from model_zoo.files import Format, ModelFile, Opened, Trust
+from model_zoo.types import ModelCard, UserError
+
+
+def net(channels=3, outputs=4):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 5, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, outputs)
+    )
+
+
+@pytest.fixture
+def formats(monkeypatch):
+    """Made-up formats, told by their first letter."""
+
+    def made(letter, trust, opened, refusal=""):
+        return Format(
+            letter,
+            f"format {letter}",
+            (".x",),
+            trust,
+            lambda file: file.head[:1] == letter.encode(),
+            opened,
+            "",
+            50,
+            refusal,
+        )
+
+    found = [
+        made("D", Trust.DATA, lambda file, said: Opened(net(), Facts(modality="image"), "a small net", ("A note.",))),
+        made("S", Trust.SANDBOX, lambda file, said: Opened(net(), Facts(modality="image"))),
+        made("C", Trust.CODE, lambda file, said: Opened(net()), "{name} runs code; save it as D."),
+        made("N", Trust.DATA, lambda file, said: Opened(net())),
+        made("T", Trust.DATA, lambda file, said: Opened(net(), Facts(modality="text"))),
+        made("G", Trust.DATA, lambda file, said: Opened(net(1), Facts(modality="image", channels=1, size=(28, 28)))),
+    ]
+    monkeypatch.setattr(opening, "formats", lambda: tuple(found))
+
+    return found
+
+
+def written(tmp_path, letter):
+    path = tmp_path / f"{letter}.model"
+    path.write_bytes(letter.encode() + b"...")
+    return ModelFile(path)
+
+
+def test_data_opens_anywhere_and_takes_what_is_usual_for_photos(formats, tmp_path):
+    model = opening.open_file(written(tmp_path, "D"), Facts(labels=("a", "b", "c", "d")))
+    assert (model.input.size, model.input.mean, model.input.crop) == ((224, 224), IMAGENET_MEAN, 0.875)
+    sample = model.sample(np.zeros((300, 400, 3), np.uint8))
+    assert model.card.labels == ("a", "b", "c", "d")
+    assert (model.card.title, model.card.description, model.card.notes) == ("D", "a small net", ("A note.",))
+    assert model.card.source == "D.model, a format D"
+    assert sample.x.shape == (3, 224, 224)
+
+
+def test_a_small_grey_picture_is_not_taken_for_a_photo(formats, tmp_path):
+    model = opening.open_file(written(tmp_path, "G"))
+    assert (model.input.size, model.input.mean, model.input.std, model.input.crop) == ((28, 28), (0.0,), (1.0,), None)
+
+
+def test_what_can_run_code_opens_where_it_is_contained(formats, tmp_path):
+    file = written(tmp_path, "S")
+    with pytest.raises(UserError, match=r"explainers.open_model\(path\), or model_zoo.load\(path, trust=True\)"):
+        opening.open_file(file)
+    assert opening.open_file(file, trusted=opening.CONTAINED).card.labels == (
+        "class 0",
+        "class 1",
+        "class 2",
+        "class 3",
+    )
+    with pytest.raises(UserError, match=r"C.model runs code; save it as D"):
+        opening.open_file(written(tmp_path, "C"), trusted=opening.CONTAINED)
+
+
+def test_a_reading_says_what_is_missing(formats, tmp_path):
+    assert opening.read(written(tmp_path, "N")).required == ("modality",)
+    assert opening.read(written(tmp_path, "T")).required == ("tokenizer",)
+    with pytest.raises(UserError, match=r"N\.model does not say its modality"):
+        opening.open_file(written(tmp_path, "N"))
+    reading = opening.read(written(tmp_path, "D"))
+    assert (reading.required, reading.outputs, reading.problem) == ((), 4, "")
+    assert (reading.parameters, reading.guess.task) == (3 * 5 * 9 + 5 + 5 * 4 + 4, "classification")
+
+
+def test_a_reading_keeps_the_problem_of_the_first_run(formats, tmp_path):
+    reading = opening.read(written(tmp_path, "D"), Facts(labels=("a", "b")))
+    assert "4 class names are expected; 2 came" in reading.problem
+
+
+def test_what_is_no_model_is_told(formats, tmp_path):
+    with pytest.raises(UserError, match="none of the model files that Assay opens"):
+        opening.read(written(tmp_path, "?"))
+    empty = tmp_path / "empty.pt"
+    empty.write_bytes(b"")
+    with pytest.raises(UserError, match="is empty"):
+        opening.read(ModelFile(empty))
+    with pytest.raises(UserError, match=r"no file 'gone\.pt'"):
+        opening.read(ModelFile(tmp_path / "gone.pt"))
+
+
+def test_means_that_do_not_fit_the_channels(formats, tmp_path):
+    with pytest.raises(UserError, match="mean has one number for each of the 1 channels; 3 came"):
+        opening.open_file(written(tmp_path, "G"), Facts(mean=(0.1, 0.2, 0.3)))
+
+
+def test_a_known_card_gives_its_name_and_digest(formats, tmp_path):
+    about = ModelCard("m1", "My net", "image", "classification", "logit", (), digest="sha256:abc")
+    card = opening.open_file(written(tmp_path, "D"), about=about).card
+    assert (card.id, card.title, card.digest) == ("m1", "My net", "sha256:abc")
+
+
+def test_the_last_check_sees_the_first_input(formats, tmp_path):
+    seen = []
+
+    def settle(x):
+        seen.append(x.shape)
+        raise UserError("It does not agree.")
+
+    formats[0] = dataclasses.replace(
+        formats[0], open=lambda file, said: Opened(net(), Facts(modality="image"), settle=settle)
+    )
+    model = opening.open_file(written(tmp_path, "D"))
+    with pytest.raises(UserError, match="does not agree"):
+        model.sample(np.zeros((30, 40, 3), np.uint8))
+    assert seen == [(3, 224, 224)]
+
+
+def test_single_facts_go_over_a_card(tmp_path):
+    path = tmp_path / "card.json"
+    path.write_text(Facts(title="A", labels=("x", "y")).dump())
+    assert opening.said(path, {"title": "B"}) == Facts(title="B", labels=("x", "y"))
+    with pytest.raises(UserError, match="no fact 'colour' about a model"):
+        opening.said(None, {"colour": 1})
+    with pytest.raises(UserError, match="could not be read"):
+        opening.said(tmp_path / "gone.json", {})
