@@ -1,21 +1,25 @@
 """What all browsers of one server share: the runtime, and what it was asked about inputs.
 
 A look (sample, prediction, previewed players) may wait for a model to load, so it is a future; screens draw a calm
-placeholder and come back. Everything is keyed by digests, so that sharing among people is harmless.
+placeholder and come back. Everything is keyed by who asks and by digests, so that sharing among people is harmless.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import streamlit as st
 
+from explainers.diagnosis import Diagnosis
 from explainers.runtime import Runtime
-from explainers.runtime.types import Look
+from explainers.runtime.types import Host, Look
+from model_zoo.facts import Facts
+from model_zoo.files import Reading
+from model_zoo.types import ModelCard
 
 KEPT = 64  # answers in memory
 
@@ -25,31 +29,64 @@ class Backend:
 
     def __init__(self, runtime: Any) -> None:
         self.runtime = runtime
-        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="look")
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look")
         self._lock = threading.Lock()
-        self._asked: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+        self._asked: OrderedDict[tuple[Any, ...], Future[Any]] = OrderedDict()  # (what, model, owner, ...)
+        self._host: Host | None = None
 
-    def look(self, model: str, digest: str, players: str | None = None, **options: Any) -> Future[Look]:
+    def look(self, owner: str, model: str, digest: str, players: str | None = None, **options: Any) -> Future[Look]:
         """What this model sees in this input; the same future for the same question."""
-        key = ("look", model, digest, players, tuple(sorted(options.items())))
-        return self._ask(key, lambda: self.runtime.look(model, digest, players, **options))
+        key = ("look", model, owner, digest, players, tuple(sorted(options.items())))
+        return self._ask(key, lambda: self.runtime.look(model, digest, players, owner=owner, **options))
 
-    def rows(self, model: str, digest: str) -> Future[tuple[dict[str, Any], ...]]:
+    def rows(self, owner: str, model: str, digest: str) -> Future[tuple[dict[str, Any], ...]]:
         """The rows of an uploaded CSV."""
-        return self._ask(("rows", model, digest), lambda: self.runtime.rows(model, digest))
+        return self._ask(("rows", model, owner, digest), lambda: self.runtime.rows(model, digest, owner=owner))
+
+    def inspect(self, owner: str, upload: str, said: Facts) -> Future[Reading]:
+        """What is found in an upload, with what its owner has said so far."""
+        return self._ask(("inspect", upload, owner, said), lambda: self.runtime.inspect(upload, owner, said))
+
+    def describe(self, owner: str, upload: str, facts: Facts) -> Future[ModelCard]:
+        """Open an upload with these facts; what was known of it before is asked again."""
+
+        def work() -> ModelCard:
+            card: ModelCard = self.runtime.describe(upload, owner, facts)
+            self.forget(upload)
+            return card
+
+        return self._pool.submit(work)
+
+    def doctor(self, owner: str, model: str, digest: str | None) -> Future[Diagnosis]:
+        """A check-up of a model on an input."""
+        return self._ask(("doctor", model, owner, digest), lambda: self.runtime.doctor(model, digest, owner))
+
+    def host(self) -> Host:
+        """What this machine can hold a stranger's model with; it does not change while the server runs."""
+        with self._lock:
+            if self._host is None:
+                self._host = self.runtime.host()
+            return self._host
+
+    def forget(self, model: str) -> None:
+        """Ask again next time whatever concerns this model: it was opened otherwise, or is gone."""
+        self._drop(lambda key, one: key[1] == model)
 
     def forget_failures(self) -> None:
         """Ask again next time for what failed, since a worker that died may be back."""
-        with self._lock:
-            for key in [key for key, one in self._asked.items() if one.done() and one.exception() is not None]:
-                del self._asked[key]
+        self._drop(lambda key, one: one.done() and one.exception() is not None)
 
     def close(self) -> None:
         """End the workers and the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.runtime.close()
 
-    def _ask(self, key: Hashable, work: Callable[[], Any]) -> Future[Any]:
+    def _drop(self, unwanted: Callable[[tuple[Any, ...], Future[Any]], bool]) -> None:
+        with self._lock:
+            for key in [key for key, one in self._asked.items() if unwanted(key, one)]:
+                del self._asked[key]
+
+    def _ask(self, key: tuple[Any, ...], work: Callable[[], Any]) -> Future[Any]:
         with self._lock:
             if key not in self._asked:
                 self._asked[key] = self._pool.submit(work)

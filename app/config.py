@@ -14,7 +14,13 @@ STYLE = Path(__file__).with_name("style.css")
 WORKSPACE = "ASSAY_WORKSPACE"  # environment: the folder that holds runs and their inputs
 DEVICE = "ASSAY_DEVICE"  # environment: "auto", "cuda", "mps", "cpu"
 
-UPLOAD_MB = 64
+ALLOW_CODE = "ASSAY_ALLOW_CODE"  # environment: "1" opens pickles, which run code, in the sandbox
+MODELS = "ASSAY_MODELS"  # environment: folders of which files may be opened where they lie, like PATH
+SHARED = "ASSAY_SHARED"  # environment: "1" shows everybody's models and inputs to everybody
+MEMORY = "ASSAY_MEMORY"  # environment: GiB that one worker may take
+QUOTA = "ASSAY_QUOTA"  # environment: GiB that one person may keep
+
+UPLOAD_MB = 4096  # a model file; inputs and records say a smaller limit of their own
 
 OPTIONS: dict[str, object] = {
     "server.address": "127.0.0.1",

@@ -38,7 +38,7 @@ class Facts:
     scale: float | None = None  # what white is before mean and std: 1 or 255
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    crop: float | None = None
+    crop: float | None = None  # share of the largest centred box; 0: all of the photo, squeezed to size
     resample: str = ""
     # texts
     tokenizer: str = ""  # the text of a tokenizer.json

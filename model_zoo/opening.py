@@ -242,6 +242,8 @@ def _input(facts: Facts) -> Any:
             for name in ("size", "channels", "order", "scale", "mean", "std", "crop", "resample")
             if getattr(facts, name) not in ("", None, ())
         }
+        if facts.crop == 0:  # said aloud, since an empty field would be filled with what is usual
+            given["crop"] = None
         channels = facts.channels or 3
         for name, neutral in (("mean", 0.0), ("std", 1.0)):
             given.setdefault(name, (neutral,) * channels)

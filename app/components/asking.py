@@ -29,7 +29,7 @@ FIRST = {
 }  # what is chosen on a first visit, where it applies
 OUTPUTS = {"logit": "Logit", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
-CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/")  # how keys begin
+CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/", "facts/")  # how keys begin
 BASELINES = {
     "image": {"zero": "Model's zero", "blur": "Blurred photo"},
     "text": {"mask": "Mask token", "pad": "Padding token"},
@@ -42,7 +42,7 @@ ROWS = 100  # what a background is taken to have, for the forecast
 class Preview:
     """Players to show before a method uses them."""
 
-    kind: str
+    kind: str | None
     options: dict[str, Any]
 
 

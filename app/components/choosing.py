@@ -10,40 +10,64 @@ from app import state
 from app.backend import shared
 from app.components import inputs
 from app.components.guard import answering
-from app.components.markup import caption, plain
+from app.components.markup import caption, notice, plain
 from app.state import Selection
+from explainers.runtime.types import Upload
+from model_zoo import catalogue
 from model_zoo.types import ModelCard, UserError
 
 KINDS = {"image": "Image", "text": "Text", "tabular": "Table"}
 ICONS = {"image": ":material/image:", "text": ":material/notes:", "tabular": ":material/table_rows:"}
 KEPT = "kept"  # the last selection of each modality
+GONE = "gone"  # the model that was asked for is not there
 
 
 def cards() -> dict[str, ModelCard]:
-    """Every model's card by id."""
-    return {card.id: card for card in shared().runtime.cards()}
+    """The card of every model that this person may use, by id: their own first."""
+    own = mine()
+    found = shared().runtime.cards(state.owner())
+    return {card.id: card for card in sorted(found, key=lambda card: card.id not in own)}
+
+
+def mine() -> dict[str, Upload]:
+    """The models that this person brought, by id."""
+    return {one.id: one for one in shared().runtime.uploads(state.owner())}
 
 
 def selection(known: dict[str, ModelCard]) -> Selection:
     """What is chosen; on a first visit the first model with its best example, so that the screen is never empty."""
     found = state.current()
+    if found is not None and found.model not in known:
+        st.session_state[GONE] = True
     if found is None or found.model not in known or not _stored(found.input):
-        found = first(known)
+        found = first(known) if found is None or found.model not in known else inputs.best(known[found.model])
     state.choose(found)
     st.session_state.setdefault(KEPT, {})[known[found.model].modality] = found
     return found
 
 
+def say_gone() -> None:
+    """Once, where the model that was asked for is not to be had: a sentence, and what is shown instead."""
+    if st.session_state.pop(GONE, False):
+        notice(
+            "The model in this address is not among yours: it was removed, or somebody else brought it in. A bundled"
+            " one is shown instead; bring your own with “Your own model”.",
+            "info",
+        )
+
+
 def first(known: dict[str, ModelCard], modality: str = "") -> Selection:
     """A model of this modality (or of any) with its best example."""
-    return inputs.best(next(one for one in known.values() if not modality or one.modality == modality))
+    bundled = {one.id for one in catalogue.cards()}
+    fitting = [one for one in known.values() if not modality or one.modality == modality]
+    return inputs.best(next((one for one in fitting if one.id in bundled), fitting[0]))
 
 
 def draw(known: dict[str, ModelCard]) -> Selection:
     """The whole sidebar; returns what is chosen."""
     chosen = selection(known)
     card = known[chosen.model]
-    kinds = list(dict.fromkeys(one.modality for one in known.values()))
+    kinds = sorted({one.modality for one in known.values()}, key=list(KINDS).index)
     st.session_state["modality"] = card.modality
     st.segmented_control(
         "Kind of input",
@@ -62,11 +86,13 @@ def draw(known: dict[str, ModelCard]) -> Selection:
         "Model",
         models,
         format_func=lambda one: plain(known[one].title),
-        captions=[plain(brief(known[one].metric)) for one in models],
+        captions=[plain(brief(known[one].metric) or f"Yours · {brief(known[one].description)}") for one in models],
         key="model",
         on_change=_to_model,
         args=(known,),
     )
+    if st.button("Your own model", key="own-model", icon=":material/upload:", width="stretch"):
+        state.go("add")
     inputs.draw(card, chosen)
     device = shared().runtime.device()
     caption(f"Runs on {device.name}" if device is not None else "Starting …")
@@ -89,7 +115,8 @@ def _stored(digest: str) -> bool:
 @answering
 def _to_modality(known: dict[str, ModelCard]) -> None:
     wanted = st.session_state["modality"]
-    state.choose(st.session_state[KEPT].get(wanted) or first(known, wanted))
+    before = st.session_state[KEPT].get(wanted)
+    state.choose(before if before is not None and before.model in known else first(known, wanted))
 
 
 @answering

@@ -25,11 +25,11 @@ def silent(checks: tuple[Check, ...]) -> str:
     return ", ".join(one.label for one in checks if one.verdict in SILENT)
 
 
-def mark(check: Check) -> str:
-    """One check as escaped HTML that opens without the server."""
-    opened, shown = " open" if check.verdict is Verdict.BAD else "", MARKS[check.verdict]
+def mark(check: Check, opened: bool = False) -> str:
+    """One check as escaped HTML that opens without the server; a bad one is open from the start."""
+    opens, shown = " open" if opened or check.verdict is Verdict.BAD else "", MARKS[check.verdict]
     return (
-        f'<details class="as-mark as-{check.verdict.value}"{opened}><summary>'
+        f'<details class="as-mark as-{check.verdict.value}"{opens}><summary>'
         f'<span class="as-sign" aria-hidden="true">{shown.sign}</span>{escape(check.label)}: '
         f"{shown.word}</summary><p>{stressed(check.sentence)}</p></details>"
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import saying, state
 from app.backend import shared
 from app.components.guard import answering
 from app.components.markup import caption, escape, notice, plain
@@ -26,6 +26,8 @@ IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 THUMBNAIL = 160  # pixels
 TABLE, FEW = 620, 7  # pixels of the rows to choose from; rows that need no scrolling
 COLUMNS, ROWS = 6, 1000  # of a CSV that are shown to choose from
+FIRST_ROW = "first row.json"
+LARGEST = 64  # MiB of an input
 
 
 def draw(card: ModelCard, chosen: Selection) -> None:
@@ -38,6 +40,13 @@ def draw(card: ModelCard, chosen: Selection) -> None:
         _rows(card, chosen)
 
 
+def examples(card: ModelCard) -> tuple[Example, ...]:
+    """The bundled samples that this model takes; of somebody's own model all photos or texts, but no other's table."""
+    if any(one.id == card.id for one in catalogue.cards()):
+        return catalogue.examples(card.id)
+    return tuple(one for one in catalogue.examples() if one.modality == card.modality != "tabular")
+
+
 def example(model: str, id: str) -> Selection:
     """A bundled example, put into the store."""
     data, name = catalogue.read_example(id)
@@ -45,9 +54,14 @@ def example(model: str, id: str) -> Selection:
 
 
 def best(card: ModelCard) -> Selection:
-    """The model with the first of its examples; with an empty input where it has none."""
-    examples = catalogue.examples(card.id)
-    return example(card.id, examples[0].id) if examples else Selection(card.id, shared().runtime.put(b"", ""), "")
+    """The model with the first of its examples; a table's with a row of its background, or the middle of its ranges."""
+    known = examples(card)
+    if known:
+        return example(card.id, known[0].id)
+    if not card.columns:
+        return Selection(card.id, shared().runtime.put(b"", ""), "")
+    row = saying.first_row(shared().runtime.upload(card.id, state.owner()).facts, card.columns)
+    return Selection(card.id, shared().runtime.put(json.dumps(row).encode(), FIRST_ROW), FIRST_ROW)
 
 
 @answering
@@ -56,7 +70,7 @@ def _take(model: str, id: str) -> None:
 
 
 def _give(model: str, data: bytes, name: str) -> None:
-    state.choose(Selection(model, shared().runtime.put(data, name), name))
+    state.choose(Selection(model, shared().runtime.put(data, name, state.owner()), name))
 
 
 @answering
@@ -70,15 +84,15 @@ def _upload(model: str, key: str) -> None:
 
 
 def _photos(card: ModelCard, chosen: Selection) -> None:
-    examples = catalogue.examples(card.id)
+    known = examples(card)
     st.html('<div class="as-field">Examples</div>')
-    st.html("<style>" + "".join(_thumbnail(one, chosen) for one in examples) + "</style>")
+    st.html("<style>" + "".join(_thumbnail(one, chosen) for one in known) + "</style>")
     with st.container(key="thumbs"):
-        for one in examples:
+        for one in known:
             label = plain(one.title)
             st.button(label, key=f"thumb-{one.id}", help=label, on_click=_take, args=(card.id, one.id), width="stretch")
     key = "upload-image"
-    st.file_uploader("Your own photo", IMAGES, key=key, on_change=_upload, args=(card.id, key))
+    st.file_uploader("Your own photo", IMAGES, key=key, on_change=_upload, args=(card.id, key), max_upload_size=LARGEST)
 
 
 def _thumbnail(one: Example, chosen: Selection) -> str:
@@ -123,12 +137,12 @@ def _typed(model: str, key: str) -> None:
 
 def _named(card: ModelCard, chosen: Selection) -> None:
     """Examples as a list of titles."""
-    examples = catalogue.examples(card.id)
-    if not examples:
+    known = examples(card)
+    if not known:
         return
     st.html('<div class="as-field">Examples</div>')
     with st.container(key="examples", gap="xxsmall"):
-        for one in examples:
+        for one in known:
             st.button(
                 plain(one.title),
                 key=f"example-{one.id}",
@@ -146,7 +160,9 @@ def _rows(card: ModelCard, chosen: Selection) -> None:
     _named(card, chosen)
     with st.expander("Change the values"):
         _form(card, chosen)
-    st.file_uploader("Your own rows (CSV)", "csv", key="upload-csv", on_change=_table, args=(card.id,))
+    st.file_uploader(
+        "Your own rows (CSV)", "csv", key="upload-csv", on_change=_table, args=(card.id,), max_upload_size=LARGEST
+    )
 
 
 def _form(card: ModelCard, chosen: Selection) -> None:
@@ -201,7 +217,7 @@ def _table(model: str) -> None:
         st.session_state.pop("csv", None)
         return
     shared().forget_failures()
-    st.session_state["csv"] = (shared().runtime.put(file.getvalue(), file.name), file.name)
+    st.session_state["csv"] = (shared().runtime.put(file.getvalue(), file.name, state.owner()), file.name)
     st.session_state["csv-row"] = 1
 
 
@@ -212,7 +228,7 @@ def picker(card: ModelCard) -> None:
     digest, name = st.session_state["csv"]
     with st.container(border=True, horizontal=True, vertical_alignment="bottom", key="csv-rows"):
         try:
-            rows = shared().rows(card.id, digest).result(timeout=10)
+            rows = shared().rows(state.owner(), card.id, digest).result(timeout=10)
         except UserError as error:
             notice(str(error))
         except TimeoutError:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
 import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, headline, inputs, prediction, results, seen
-from app.components.guard import guarded
+from app.components import asking, choosing, export, headline, host, inputs, prediction, results, seen
 from app.components.markup import notice
+from app.components.waiting import follow, ready
 from app.screens import Page
 from app.state import Selection
 from explainers.runtime.types import Look
@@ -18,8 +18,6 @@ from explainers.types import Explanation
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Explain", icon=":material/search_insights:", url_path="explain", order=1)
-PATIENCE = 0.3  # seconds to wait for an answer before a placeholder is drawn
-POLL = 0.4
 
 
 def render() -> None:
@@ -27,14 +25,18 @@ def render() -> None:
     known = choosing.cards()
     with st.sidebar:
         chosen = choosing.draw(known)
+    choosing.say_gone()
+    if chosen.model in choosing.mine():
+        host.banner()
+    st.session_state.pop("examined", None)  # the check-up begins with the model that is chosen here
     state.write_address(chosen)
     card = known[chosen.model]
     jobs = results.jobs(chosen.jobs)
     done = tuple(results.finished(jobs).values())
     asking.restore(card, chosen, jobs)
 
-    ahead = asking.preview(card)
-    asked = shared().look(card.id, chosen.input, ahead.kind if ahead else None, **(ahead.options if ahead else {}))
+    ahead = asking.preview(card) or asking.Preview(None, {})
+    asked = shared().look(state.owner(), card.id, chosen.input, ahead.kind, **ahead.options)
     look, problem, passing = _answer(asked)
 
     # Every part has a place of its own from the start, so that nothing of the screen before is left beside it.
@@ -59,7 +61,7 @@ def render() -> None:
                 seen.draw(look.sample, look.players)
         with middle:
             if look is None:
-                st.fragment(guarded(_wait), run_every=POLL)(asked)
+                follow(asked)
             else:
                 prediction.bars(look.prediction)
         with right:
@@ -73,18 +75,12 @@ def render() -> None:
 
 def _answer(asked: Future[Look]) -> tuple[Look | None, str | None, bool]:
     """The look, or None while it is on its way; a sentence if it failed; and whether asking again may help."""
-    wait([asked], timeout=PATIENCE)
-    if not asked.done():
+    if not ready(asked):
         return None, None, False
     try:
         return asked.result(), None, False
     except UserError as error:
         return None, str(error), error.__cause__ is not None  # a worker that died or was slow, not the input
-
-
-def _wait(asked: Future[Look]) -> None:
-    if asked.done():
-        st.rerun()
 
 
 def _headline(

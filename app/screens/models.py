@@ -1,10 +1,10 @@
-"""Models: what each one is, how good it is, where it comes from, and what can explain it."""
+"""Models: one's own first, then what each bundled one is, how good it is, where it is from, and what can explain it."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from app.backend import shared
+from app.components import belongings, host
 from app.components.choosing import KINDS
 from app.components.markup import escape, notice
 from app.screens import Page
@@ -12,7 +12,7 @@ from explainers import registry
 from model_zoo import catalogue
 from model_zoo.types import ModelCard
 
-PAGE = Page(title="Models", icon=":material/deployed_code:", url_path="models", order=2)
+PAGE = Page(title="Models", icon=":material/deployed_code:", url_path="models", order=3)
 TASKS = {
     "classification": "chooses one of {count:,} classes",
     "binary": "decides between {labels}",
@@ -22,10 +22,16 @@ TASKS = {
 
 def render() -> None:
     """The screen."""
-    st.html('<h1 class="as-headline">Models</h1>')
-    cards = shared().runtime.cards()
+    with st.container(horizontal=True, vertical_alignment="center", key="models-head"):
+        st.html('<h1 class="as-headline">Models</h1>', width="stretch")
+        if st.button("Add your own model", key="add-model", icon=":material/upload:", type="primary"):
+            belongings.add()
+    host.banner()
+    belongings.models()
+    belongings.inputs()
+    cards = catalogue.cards()
     for kind in dict.fromkeys(card.modality for card in cards):
-        st.html(f'<h2 class="as-title">{escape(KINDS.get(kind, kind))}</h2>')
+        st.html(f'<h2 class="as-title">{escape(KINDS.get(kind, kind))}, bundled</h2>')
         columns = st.columns(2, gap="medium")
         for place, card in enumerate(one for one in cards if one.modality == kind):
             with columns[place % 2], st.container(border=True, height="stretch", key=f"card-{card.id}"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import io
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from app.backend import shared
 from app.components import asking, choosing, export, headline, prediction, results, seen, subject
 from app.components.guard import answering
 from app.components.markup import escape, notice
+from app.components.sizes import when
 from app.screens import Page
 from app.state import Selection
 from explainers.record import open_record
@@ -22,11 +22,12 @@ from explainers.types import Explanation
 from model_zoo.modalities.image import ImageView
 from model_zoo.types import UserError
 
-PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=3)
+PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=5)
 SHOWN = 10  # runs to a page
 _OPEN = "runs-open"
 _UPLOAD = "upload-record"
 _PAGE = "runs-page"
+LARGEST = 64  # MiB of a record
 BEGINNING = 60  # characters of a text that tell it from others
 THUMBNAIL = 88  # pixels, for 44 on a dense screen
 
@@ -69,7 +70,9 @@ def runs(jobs: tuple[Job, ...]) -> list[Run]:
 
 def _list() -> None:
     st.html('<h1 class="as-headline">Runs</h1>')
-    st.file_uploader("Open a record that somebody sent (.assay)", "assay", key=_UPLOAD, on_change=_receive)
+    st.file_uploader(
+        "Open a record that somebody sent (.assay)", "assay", key=_UPLOAD, on_change=_receive, max_upload_size=LARGEST
+    )
     found = runs(shared().runtime.jobs(state.owner()))
     if not found:
         notice("Nothing was run in this browser yet. Explain something first; every run is kept here.", "info")
@@ -101,15 +104,8 @@ def _line(run: Run) -> None:
 
 
 def _model(job: Job) -> str:
-    return next((one.title for one in shared().runtime.cards() if one.id == job.request.model), job.request.model)
-
-
-def when(created: str) -> str:
-    """An ISO time as people write it, in the server's time zone."""
-    try:
-        return datetime.datetime.fromisoformat(created).astimezone().strftime("%d %b %Y, %H:%M")
-    except ValueError:
-        return created
+    found = choosing.cards().get(job.request.model)
+    return "a model that is gone" if found is None else found.title
 
 
 def _input(job: Job) -> str:

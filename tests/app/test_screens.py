@@ -49,7 +49,7 @@ def html(at: AppTest) -> str:
 
 def test_screens_are_found_in_order_and_documented() -> None:
     found = screens()
-    assert [one.page.title for one in found] == ["Explain", "Models", "Runs"]
+    assert [one.page.title for one in found] == ["Explain", "Your own model", "Models", "Check-up", "Runs"]
     assert len({one.page.url_path for one in found}) == len(found)
 
 

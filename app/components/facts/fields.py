@@ -1,0 +1,35 @@
+"""Values of a form's fields: they live in the session under the upload, so that nothing typed is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of the form of one upload."""
+
+    upload: str
+
+    def key(self, name: str) -> str:
+        """The key of a widget."""
+        return f"facts/{self.upload}/{name}"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What a field holds."""
+        return st.session_state.get(self.key(name), default)
+
+    def put(self, name: str, value: Any) -> None:
+        """Fill a field; only before its widget is drawn, or in a callback."""
+        st.session_state[self.key(name)] = value
+
+    def suggest(self, values: dict[str, Any]) -> None:
+        """Fill the fields that nobody has touched: those that are empty, or hold what was suggested before."""
+        before = self.get("suggested", {})
+        for name, value in values.items():
+            if self.key(name) not in st.session_state or self.get(name) == before.get(name):
+                self.put(name, value)
+        self.put("suggested", {**before, **values})

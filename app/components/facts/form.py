@@ -1,0 +1,130 @@
+"""One small form for what a model's file does not say, with good guesses: what matters first, the rest under "More"."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import streamlit as st
+
+from app.components import receiving
+from app.components.choosing import ICONS, KINDS
+from app.components.facts import image, outputs, tabular, text
+from app.components.facts.fields import Fields
+from app.components.markup import plain
+from explainers.runtime.types import Upload
+from model_zoo import facts as cards
+from model_zoo import opening
+from model_zoo.facts import Facts
+from model_zoo.files import Reading
+from model_zoo.types import UserError
+
+PARTS: dict[str, ModuleType] = {"image": image, "text": text, "tabular": tabular}
+ABOUT = ("description", "licence")
+READ_BY = ("modality", "architecture", "tokenizer")  # facts that change how a file is read
+
+
+def begin(upload: Upload, reading: Reading) -> Fields:
+    """The fields, filled with what was said before, else with what was found, where nobody has typed."""
+    at = Fields(upload.id)
+    known = upload.facts.over(reading.guess)
+    at.suggest({"modality": known.modality or None})
+    chosen = at.get("modality")
+    if chosen:
+        usual = upload.facts.over(opening.completed(Facts(modality=chosen).over(reading.guess)))
+        at.suggest(PARTS[chosen].start(usual))
+    at.suggest(outputs.start(known, reading.outputs))
+    at.suggest({"title": upload.title, **{name: getattr(known, name) for name in ABOUT}})
+    if reading.choices:
+        ids = [one.id for one in reading.choices]
+        at.suggest({"architecture": known.architecture if known.architecture in ids else ids[0]})
+    return at
+
+
+def asked(upload: Upload) -> Facts:
+    """What changes how the file is read, as far as it is not what was found in it."""
+    at = Fields(upload.id)
+    guessed, modality = at.get("suggested", {}), at.get("modality")
+    touched = {name: at.get(name) for name in READ_BY if at.get(name) and at.get(name) != guessed.get(name)}
+    said = Facts(**touched)
+    if modality == "tabular" and at.get("table") != guessed.get("table") and at.get("taken"):
+        said = tabular.said(at).over(said)
+    return said.over(upload.facts)
+
+
+def choices(at: Fields, reading: Reading) -> None:
+    """The ways to read an ambiguous file, each with its reason."""
+    if not reading.choices:
+        return
+    by_id = {one.id: one for one in reading.choices}
+    st.radio(
+        "More than one thing fits these weights",
+        list(by_id),
+        format_func=lambda id: plain(by_id[id].title),
+        captions=[plain(one.reason) for one in reading.choices],
+        key=at.key("architecture"),
+    )
+
+
+def draw(at: Fields, reading: Reading) -> None:
+    """The fields."""
+    st.segmented_control(
+        "It takes",
+        list(PARTS),
+        format_func=lambda one: f"{ICONS[one]} {KINDS[one]}",
+        key=at.key("modality"),
+        help="What you will give it to explain.",
+    )
+    part = PARTS.get(at.get("modality"))
+    if part is None:
+        return
+    part.draw(at)
+    outputs.draw(at, reading.outputs)
+    with st.expander("More", key=f"more-{at.upload}"):
+        part.more(at)
+        outputs.more(at, reading.outputs)
+        st.text_input("Name", key=at.key("title"), max_chars=120)
+        st.text_input("Description", key=at.key("description"), max_chars=1000)
+        st.text_input("Licence", key=at.key("licence"), max_chars=200)
+        receiving.small(
+            "Fill in from a card",
+            f"{at.upload}/card",
+            lambda data, name: adopt(at, cards.parse(data, name), reading),
+            "A card that “Save this card” or `assay card` wrote.",
+        )
+
+
+def said(at: Fields, reading: Reading) -> Facts:
+    """Everything that the form says; UserError names the field that is not as expected."""
+    modality = at.get("modality")
+    if modality not in PARTS:
+        raise UserError("Say what it takes: an image, a text or a row of a table.")
+    about = Facts(
+        modality=modality,
+        architecture=at.get("architecture") or "",
+        title=" ".join(str(at.get("title") or "").split()),
+        description=str(at.get("description") or "").strip(),
+        licence=str(at.get("licence") or "").strip(),
+    )
+    found = PARTS[modality].said(at).over(about)
+    return outputs.said(at, reading.outputs).over(found)
+
+
+def card(at: Fields, reading: Reading) -> str:
+    """The card file of what the form says; where a field is wrong, of what was found."""
+    try:
+        return said(at, reading).dump()
+    except UserError:
+        return reading.guess.dump()
+
+
+def adopt(at: Fields, facts: Facts, reading: Reading) -> None:
+    """Make what a card says the values of the fields."""
+    modality = facts.modality or at.get("modality")
+    values: dict[str, Any] = {"modality": modality}
+    if modality in PARTS:
+        values.update(PARTS[modality].start(facts.over(reading.guess)))
+    values.update(outputs.start(facts.over(reading.guess), reading.outputs))
+    values.update({name: getattr(facts, name) for name in ("title", "architecture", *ABOUT) if getattr(facts, name)})
+    for name, value in values.items():
+        at.put(name, value)

@@ -1,0 +1,91 @@
+"""Tables: the features' names, and rows that stand for the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import saying
+from app.components import receiving
+from app.components.facts.fields import Fields
+from app.components.markup import caption
+from model_zoo.facts import Facts
+from model_zoo.types import Column, UserError
+
+SHOWN = 200  # columns
+
+
+def start(facts: Facts) -> dict[str, Any]:
+    """What the fields begin with."""
+    return {
+        "table": saying.Table(facts.columns, facts.background, 0) if facts.background else None,
+        "columns": facts.columns,
+        "taken": [one.name for one in facts.columns],
+        "features": "" if facts.background else "\n".join(one.name for one in facts.columns),
+    }
+
+
+def draw(at: Fields) -> None:
+    """A CSV of the data, or names alone."""
+    table: saying.Table | None = at.get("table")
+    receiving.small(
+        "Rows of your data (CSV)" if table is None else "Another CSV",
+        f"{at.upload}/rows",
+        lambda data, name: _take(at, data, name),
+        "With a header. Names, ranges and categories come from it, and rows that methods compare with.",
+    )
+    if table is None:
+        st.text_area(
+            "Feature names, in the order that the model takes them",
+            key=at.key("features"),
+            height=110,
+            placeholder="age, income, debt … or how many there are: 20",
+        )
+        caption("A CSV is better: methods that compare with the data need some of its rows.")
+        return
+    names = [one.name for one in table.columns]
+    st.multiselect("Columns that the model takes, in the order of the file", names, key=at.key("taken"))
+    chosen = [one for one in table.columns if one.name in at.get("taken")]
+    st.dataframe(
+        [_shown(one) for one in chosen[:SHOWN]], hide_index=True, height=min(320, 38 + 35 * len(chosen[:SHOWN]))
+    )
+    kept = max(0, table.background.count("\n") - 1)
+    if table.rows:
+        caption(f"Of {table.rows:,} rows; {kept:,} of them stand for the data. Leave out what is predicted.")
+    st.button(
+        "Type names instead", key=f"act/{at.upload}/names", type="tertiary", on_click=at.put, args=("table", None)
+    )
+
+
+def more(at: Fields) -> None:
+    """Nothing."""
+
+
+def said(at: Fields) -> Facts:
+    """What the fields hold; UserError names what is not as expected."""
+    table: saying.Table | None = at.get("table")
+    if table is None:
+        given = saying.columns(at.get("features") or "")
+        known: tuple[Column, ...] = at.get("columns") or ()
+        same = [one.name for one in given] == [one.name for one in known]  # with the ranges that came with them
+        return Facts(columns=known if same else given)
+    if not at.get("taken"):
+        raise UserError("Choose at least one column that the model takes.")
+    found = saying.narrowed(table, tuple(at.get("taken")))
+    return Facts(columns=found.columns, background=found.background)
+
+
+def _take(at: Fields, data: bytes, name: str) -> None:
+    wanted = tuple(one.name for one in at.get("columns") or ())
+    found = saying.table(data, name, wanted)
+    at.put("table", found)
+    at.put("taken", [one.name for one in found.columns])
+
+
+def _shown(column: Column) -> dict[str, str]:
+    if column.kind == "category":
+        first = ", ".join(column.categories[:6]) + (" …" if len(column.categories) > 6 else "")
+        return {"Feature": column.name, "Kind": f"{len(column.categories)} categories", "Values": first}
+    low, high = (f"{one:,.6g}" if one is not None else "" for one in (column.low, column.high))
+    return {"Feature": column.name, "Kind": "number", "Values": f"{low} to {high}" if low or high else ""}

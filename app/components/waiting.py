@@ -1,0 +1,30 @@
+"""Work that takes its time: a moment's patience, then a placeholder that comes back by itself."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, wait
+from typing import Any
+
+import streamlit as st
+
+from app.components.guard import guarded
+
+PATIENCE = 0.3  # seconds to wait before a placeholder is drawn
+POLL = 0.4
+
+
+def ready(future: Future[Any]) -> bool:
+    """Whether it is done, after a moment."""
+    wait([future], timeout=PATIENCE)
+    return future.done()
+
+
+def follow(future: Future[Any]) -> None:
+    """Draw the whole screen again once this is done."""
+
+    @guarded
+    def look() -> None:
+        if future.done():
+            st.rerun()
+
+    st.fragment(look, run_every=POLL)()
