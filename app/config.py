@@ -18,7 +18,7 @@ ALLOW_CODE = "ASSAY_ALLOW_CODE"  # environment: "1" opens pickles, which run cod
 MODELS = "ASSAY_MODELS"  # environment: folders of which files may be opened where they lie, like PATH
 SHARED = "ASSAY_SHARED"  # environment: "1" shows everybody's models and inputs to everybody
 MEMORY = "ASSAY_MEMORY"  # environment: GiB that one worker may take
-QUOTA = "ASSAY_QUOTA"  # environment: GiB that one person may keep
+QUOTA = "ASSAY_QUOTA_GIB"  # environment: GiB that one person may keep
 
 UPLOAD_MB = 4096  # a model file; inputs and records say a smaller limit of their own
 

@@ -284,7 +284,7 @@ def _cancel(running: list[Job]) -> None:
     for job in running:
         if job.status in ACTIVE:
             try:
-                shared().runtime.cancel(job.id)
+                shared().runtime.cancel(job.id, state.owner())
             except UserError as error:
                 refused = error
     if refused is not None:

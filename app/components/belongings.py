@@ -8,6 +8,7 @@ from app import state
 from app.backend import shared
 from app.components import choosing
 from app.components.guard import answering
+from app.components.inputs import IMAGES, best
 from app.components.markup import caption, escape, notice, plain
 from app.components.sizes import size, when
 from app.state import Selection
@@ -68,8 +69,11 @@ def _model(one: Upload) -> None:
                 edit(one.id)
         elif st.button("Explain", key=f"act/explain/{one.id}", icon=":material/search_insights:"):
             _explain(one.card)
-        with st.popover("", icon=":material/more_horiz:", help=plain(f"More for {one.title}"), key=f"more/{one.id}"):
-            _actions(one)
+        if one.owner == state.owner():
+            with st.popover(
+                "", icon=":material/more_horiz:", help=plain(f"More for {one.title}"), key=f"more/{one.id}"
+            ):
+                _actions(one)
 
 
 def _actions(one: Upload) -> None:
@@ -95,8 +99,6 @@ def _actions(one: Upload) -> None:
 
 
 def _explain(card: ModelCard) -> None:
-    from app.components.inputs import best
-
     state.choose(best(card))
     state.go("explain")
 
@@ -161,7 +163,7 @@ def _input(one: Kept) -> None:
             f"{escape(when(one.created))}</span></div></div>",
             width="stretch",
         )
-        if st.button("Explain", key=f"act/use/{one.digest}"):
+        if st.button("Open", key=f"act/use/{one.digest}"):
             _use(one)
         with st.popover("", icon=":material/more_horiz:", help=plain(f"More for {one.name}"), key=f"more/{one.digest}"):
             key = f"rename/{one.digest}"
@@ -171,23 +173,21 @@ def _input(one: Kept) -> None:
 
 
 def _use(one: Kept) -> None:
-    """Explain this input with the model that is chosen, or with another that takes such inputs."""
+    """Explain this input with the model that is chosen, or with another that takes such inputs; open a record."""
+    ending = one.name.rpartition(".")[2].lower()
+    if ending == "assay":
+        st.session_state["runs-open"] = ("record", one.digest)
+        state.go("runs")
     known, chosen = choosing.cards(), state.current()
-    kind = _kind(one.name)
+    kind = "image" if ending in IMAGES else "tabular" if ending in ("json", "csv") else "text"
     if chosen is None or chosen.model not in known or known[chosen.model].modality != kind:
         chosen = choosing.first(known, kind)
-    state.choose(Selection(chosen.model, one.digest, one.name))
+    if ending == "csv":  # one of its rows is picked there
+        st.session_state["csv"] = (one.digest, one.name)
+        state.choose(chosen)
+    else:
+        state.choose(Selection(chosen.model, one.digest, one.name))
     state.go("explain")
-
-
-def _kind(name: str) -> str:
-    """Which models take an input of this name."""
-    from app.components.inputs import IMAGES
-
-    ending = name.rpartition(".")[2].lower()
-    if ending in IMAGES:
-        return "image"
-    return "tabular" if ending in ("json", "csv") or " row" in f" {name}" else "text"
 
 
 @answering

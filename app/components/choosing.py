@@ -81,12 +81,13 @@ def draw(known: dict[str, ModelCard]) -> Selection:
         width="stretch",
     )
     models = [one.id for one in known.values() if one.modality == card.modality]
+    own = mine()
     st.session_state["model"] = card.id
     st.radio(
         "Model",
         models,
         format_func=lambda one: plain(known[one].title),
-        captions=[plain(brief(known[one].metric) or f"Yours · {brief(known[one].description)}") for one in models],
+        captions=[plain(_about(known[one], own)) for one in models],
         key="model",
         on_change=_to_model,
         args=(known,),
@@ -104,9 +105,17 @@ def brief(metric: str) -> str:
     return re.split(r"[,;.] | \(", metric, maxsplit=1)[0].rstrip(".")
 
 
+def _about(card: ModelCard, own: dict[str, Upload]) -> str:
+    """What stands below a model: what it reaches, or what it was found to be."""
+    if card.id not in own:
+        return brief(card.metric)
+    reading = own[card.id].reading
+    return " · ".join(filter(None, ["Yours", brief(reading.what) if reading is not None else card.description]))
+
+
 def _stored(digest: str) -> bool:
     try:
-        shared().runtime.read(digest)
+        shared().runtime.read(digest, state.owner())
     except UserError:
         return False
     return True

@@ -121,7 +121,7 @@ def _small(id: str) -> str:
 
 def _texts(card: ModelCard, chosen: Selection) -> None:
     _named(card, chosen)
-    data, _ = shared().runtime.read(chosen.input)
+    data, _ = shared().runtime.read(chosen.input, state.owner())
     key = f"typed/{chosen.input}"
     st.session_state.setdefault(key, data.decode("utf-8", "replace"))
     st.text_area("Your own text", key=key, height=180)
@@ -204,7 +204,7 @@ def _filled(card: ModelCard, digest: str) -> None:
 def _row(digest: str) -> dict[str, Any]:
     """The row in the store as a dictionary; empty if it is something else."""
     try:
-        found = json.loads(shared().runtime.read(digest)[0])
+        found = json.loads(shared().runtime.read(digest, state.owner())[0])
     except (UserError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -44,7 +44,7 @@ def jobs(ids: tuple[str, ...]) -> list[Job]:
     found = []
     for id in ids:
         try:
-            found.append(shared().runtime.job(id))
+            found.append(shared().runtime.job(id, state.owner()))
         except UserError:
             continue
     return found
@@ -132,7 +132,7 @@ def _follow(waiting: dict[str, Waiting]) -> None:
     runtime = shared().runtime
     for id, one in waiting.items():
         try:
-            job = runtime.job(id)
+            job = runtime.job(id, state.owner())
         except UserError:  # deleted meanwhile
             st.rerun()
         fresh = runtime.partial(id) is not one.partial and time.monotonic() - one.drawn > REDRAW
@@ -141,7 +141,7 @@ def _follow(waiting: dict[str, Waiting]) -> None:
         share = min(1.0, job.done / job.total) if job.total else 0.0
         with one.room, st.container(horizontal=True, vertical_alignment="bottom"):
             st.progress(share, text=_words(job))
-            st.button("Stop", key=f"stop/{id}", on_click=answering(runtime.cancel), args=(id,))
+            st.button("Stop", key=f"stop/{id}", on_click=answering(runtime.cancel), args=(id, state.owner()))
 
 
 def _words(job: Job) -> str:

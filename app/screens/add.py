@@ -176,7 +176,7 @@ def _form(upload: Upload) -> None:
             last = st.session_state[key] = reading_now.result()
         except UserError as error:
             problem = str(error)
-    head, body, foot = (st.container(key=f"add-{one}") for one in ("head", "body", "foot"))
+    head, body = (st.container(key=f"add-{one}") for one in ("head", "body"))
     with head:
         _head(upload, last)
     if problem:
@@ -189,19 +189,17 @@ def _form(upload: Upload) -> None:
             else:
                 st.skeleton(height=320)
                 follow(reading_now)
-        with foot:
             _leave(upload)
         return
     with body:
-        found, asking = st.columns([2, 3], gap="large")
+        asking, found = st.columns([3, 2], gap="large")
         with asking:
             at = form.begin(upload, last)
             form.draw(at, last)
+            _use(upload, at, last)
         with found:
             _found(last, reading_now, problem)
             form.choices(at, last)
-    with foot:
-        _use(upload, at, last)
 
 
 def _head(upload: Upload, reading: Reading | None) -> None:

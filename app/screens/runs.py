@@ -110,7 +110,7 @@ def _model(job: Job) -> str:
 
 def _input(job: Job) -> str:
     try:
-        return shared().runtime.name(job.request.input) or "an input"
+        return shared().runtime.name(job.request.input, state.owner()) or "an input"
     except UserError:
         return "an input that is gone"
 
@@ -120,7 +120,7 @@ def _about(job: Job) -> str:
     name = _input(job)
     if name != "typed text":
         return name
-    text = " ".join(shared().runtime.read(job.request.input)[0].decode("utf-8", "replace").split())
+    text = " ".join(shared().runtime.read(job.request.input, state.owner())[0].decode("utf-8", "replace").split())
     return f"“{text[:BEGINNING].rstrip()}…”" if len(text) > BEGINNING else f"“{text}”"
 
 
@@ -163,8 +163,8 @@ def _go(found: tuple[str, str] | None) -> None:
 def _delete(run: Run) -> None:
     for job in run.jobs:
         if job.status in results.ACTIVE:
-            shared().runtime.cancel(job.id)
-        shared().runtime.delete(job.id)
+            shared().runtime.cancel(job.id, state.owner())
+        shared().runtime.delete(job.id, state.owner())
 
 
 def _back() -> None:
@@ -203,12 +203,12 @@ def _receive() -> None:
     file = st.session_state[_UPLOAD]
     if file is not None:
         open_record(file.getvalue())  # says what is wrong with it
-        _go(("record", shared().runtime.put(file.getvalue(), file.name)))
+        _go(("record", shared().runtime.put(file.getvalue(), file.name, state.owner())))
 
 
 def _record(digest: str) -> None:
     _back()
-    data, name = shared().runtime.read(digest)
+    data, name = shared().runtime.read(digest, state.owner())
     found = open_record(data).explanations
     first = found[0]
     headline.draw(

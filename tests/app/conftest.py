@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -78,7 +79,7 @@ class FakeRuntime:
         self.shared = False
 
     def cards(self, owner: str | None = None) -> tuple[ModelCard, ...]:
-        mine = (one.card for one in self.kept.values() if owner is None or one.owner in (owner, COMMAND_LINE))
+        mine = (one.card for one in (() if owner is None else self.uploads(owner)))
         return (*catalogue.cards(), *(one for one in mine if one is not None))
 
     def card(self, model: str, owner: str | None = None) -> ModelCard:
@@ -90,10 +91,10 @@ class FakeRuntime:
     def receive(self, file: BinaryIO, name: str, owner: str) -> Upload:
         return self._keep(name, owner, file.read())
 
-    def attach(self, path: str, owner: str) -> Upload:
-        if path.startswith("/nowhere"):
-            raise UserError(f"There is no file {path!r}; check the path.")
-        return self._keep(path.rpartition("/")[2], owner, path.encode(), path)
+    def attach(self, path: str | Path, owner: str) -> Upload:
+        if str(path).startswith("/nowhere"):
+            raise UserError(f"There is no file {str(path)!r}; check the path.")
+        return self._keep(Path(path).name, owner, str(path).encode(), str(path))
 
     def _keep(self, name: str, owner: str, data: bytes, path: str = "") -> Upload:
         id = f"u{digest(data)[-8:]}"
@@ -102,7 +103,7 @@ class FakeRuntime:
         return upload
 
     def uploads(self, owner: str) -> tuple[Upload, ...]:
-        return tuple(one for one in reversed(self.kept.values()) if one.owner in (owner, COMMAND_LINE))
+        return tuple(one for one in reversed(self.kept.values()) if self.shared or one.owner == owner)
 
     def upload(self, id: str, owner: str) -> Upload:
         for one in self.uploads(owner):
@@ -167,13 +168,15 @@ class FakeRuntime:
             self.inputs[found], self.owners[found] = Kept(found, name, len(data), WHEN), owner
         return found
 
-    def read(self, digest: str) -> tuple[bytes, str]:
+    def read(self, digest: str, owner: str | None = None) -> tuple[bytes, str]:
         if digest not in self.blobs:
+            raise UserError("This input is not in the workspace any more.")
+        if owner is not None and self.owners.get(digest, owner) != owner:
             raise UserError("This input is not in the workspace any more.")
         return self.blobs[digest]
 
-    def name(self, digest: str) -> str:
-        return self.read(digest)[1]
+    def name(self, digest: str, owner: str | None = None) -> str:
+        return self.read(digest, owner)[1]
 
     def rows(self, model: str, digest: str, owner: str | None = None) -> tuple[dict[str, Any], ...]:
         return ({"Age": 30},)
@@ -209,8 +212,8 @@ class FakeRuntime:
         self.known[id] = Job(id, request, owner, "queued", created="2026-01-02T03:04:05+00:00", title="a job")
         return id
 
-    def job(self, id: str) -> Job:
-        if id not in self.known:
+    def job(self, id: str, owner: str | None = None) -> Job:
+        if id not in self.known or owner not in (None, self.known[id].owner, COMMAND_LINE):
             raise UserError("This run is no longer in the workspace.")
         return self.known[id]
 
@@ -227,17 +230,17 @@ class FakeRuntime:
         """Every job at once: status="done", message="...", and so on."""
         self.known = {id: replace(one, **changes) for id, one in self.known.items()}
 
-    def partial(self, id: str) -> None:
+    def partial(self, id: str, owner: str | None = None) -> None:
         return None
 
-    def result(self, id: str) -> Explanation:
+    def result(self, id: str, owner: str | None = None) -> Explanation:
         request = self.known[id].request
-        return made_up_explanation(request, self.card(request.model))
+        return made_up_explanation(request, self.card(request.model, self.known[id].owner))
 
-    def cancel(self, id: str) -> None:
+    def cancel(self, id: str, owner: str | None = None) -> None:
         self.known[id] = replace(self.known[id], status="cancelled")
 
-    def delete(self, id: str) -> None:
+    def delete(self, id: str, owner: str | None = None) -> None:
         del self.known[id]
 
     def close(self) -> None:

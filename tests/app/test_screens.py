@@ -24,6 +24,9 @@ from model_zoo.types import Players, Sample, UserError
 MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
 
 
+ME = "a" * 32  # who the cookie says that this browser is
+
+
 def open_screen(screen: str = "explain", **query: str) -> AppTest:
     def script(screen: str) -> None:
         import importlib
@@ -36,6 +39,7 @@ def open_screen(screen: str = "explain", **query: str) -> AppTest:
         guarded(importlib.import_module(f"app.screens.{screen}").render)()
 
     at = AppTest.from_function(script, kwargs={"screen": screen}, default_timeout=30)
+    at.session_state["owner"] = ME
     for key, value in query.items():
         at.query_params[key] = value
     at.run()
