@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ CURE = "Free some space, or choose another folder with --workspace."
 class Database:
     """assay.db in a folder; safe to use from several threads."""
 
-    def __init__(self, folder: Path, version: int, schema: str, indices: str = "") -> None:
-        """Open it, with `schema` if it is new; `indices` are made where they are missing. Statements end in ;"""
+    def __init__(self, folder: Path, steps: Sequence[str], indices: str = "") -> None:
+        """Open it, and take the steps that it has not taken yet, all or none; its version counts them.
+
+        steps: statements that end in ; and never change, from a new database on; indices: made where they are missing.
+        """
         self._folder = folder
         self._lock = threading.RLock()
         with told(folder):
@@ -30,7 +33,7 @@ class Database:
             try:
                 self._base.execute("PRAGMA journal_mode=WAL")
                 self._base.execute("PRAGMA synchronous=FULL")
-                self._prepare(version, schema, indices)
+                self._prepare(steps, indices)
             except BaseException:
                 self._base.close()
                 raise
@@ -66,17 +69,17 @@ class Database:
         with told(self._folder), self._lock:
             return self._base.execute(query, given).fetchall()
 
-    def _prepare(self, version: int, schema: str, indices: str) -> None:
+    def _prepare(self, steps: Sequence[str], indices: str) -> None:
         with self.write():
             (found,) = self._base.execute("PRAGMA user_version").fetchone()
-            if found > version:
+            if found > len(steps):
                 raise UserError(
                     f"The workspace {self._folder} was written by a newer Assay; update Assay, or choose another"
                     " with --workspace."
                 )
-            for statement in filter(str.strip, f"{'' if found else schema}{indices}".split(";")):
+            for statement in filter(str.strip, "".join((*steps[found:], indices)).split(";")):
                 self._base.execute(statement)
-            self._base.execute(f"PRAGMA user_version={version}")
+            self._base.execute(f"PRAGMA user_version={len(steps)}")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from explainers.consistency import consistent
 from explainers.runtime.lane import Lane, Task
 from explainers.runtime.process import Died
 from explainers.runtime.store import Store
-from explainers.runtime.types import Job
+from explainers.runtime.types import Job, Source
 from explainers.types import Cancelled, Explanation
 from model_zoo.types import UserError
 
@@ -31,9 +32,11 @@ T = TypeVar("T")
 class Jobs:
     """The jobs of this process, from the store to its lane and back; thread-safe."""
 
-    def __init__(self, store: Store, lane: Lane) -> None:
+    def __init__(self, store: Store, lane: Lane, source: Callable[[str, str | None], Source]) -> None:
+        """source: where a model is, for its id and the owner of the job; UserError if it is gone."""
         self._store = store
         self._lane = lane
+        self._source = source
         self._lock = threading.RLock()
         self._live: dict[str, Job] = {}
         self._tasks: dict[str, Task] = {}
@@ -80,6 +83,13 @@ class Jobs:
             self._lane.cancel(task)
         return task is not None
 
+    def stop(self, model: str) -> None:
+        """Cancel all jobs of a model."""
+        with self._lock:
+            found = [id for id, job in self._live.items() if job.request.model == model]
+        for id in found:
+            self.cancel(id)
+
     def forget(self, id: str) -> None:
         """Stop a job if need be; nothing is noted of it any more."""
         with self._lock:
@@ -100,11 +110,12 @@ class Jobs:
             started = self._advance(job.id, status="running")
             if started is None or not self._store.start(started):
                 return False
-            task.body = (job.request, *self._store.read(job.request.input))
+            task.source = self._source(job.request.model, job.owner)
+            task.body = (job.request, *self._store.read(job.request.input, job.owner))
             return True
 
         task = Task(
-            "explain", None, job.owner, on_start=on_start, on_news=lambda kind, body: self._news(job.id, kind, body)
+            "explain", None, None, job.owner, on_start, on_news=lambda kind, body: self._news(job.id, kind, body)
         )
         with self._lock:
             self._live[job.id] = job

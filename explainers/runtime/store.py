@@ -1,12 +1,13 @@
 """The workspace: what was asked and found, kept through crashes.
 
-    assay.db         inputs and jobs (database.py)
-    blobs/ab/cdef…   bytes of inputs and records, named by their sha256 (blobs.py)
+    assay.db         inputs and jobs (database.py), who gave inputs (samples.py), people's models (uploads.py)
+    blobs/ab/cdef…   bytes of inputs, records and models, named by their sha256 (blobs.py)
+    incoming/        models that are being uploaded
     runners/<id>     a file locked by each running Assay, so that others know which jobs are in living hands (claims.py)
     logs/            what the workers print
 
-Several processes may share a workspace. An input is kept while a job uses it, and for a day after it was last chosen or
-a job that used it was deleted, since a screen may still show it.
+Several processes may share a workspace. An input is kept while its owner keeps it or a job uses it, and for a day after
+it was last chosen or a job that used it was deleted, since a screen may still show it.
 """
 
 from __future__ import annotations
@@ -21,21 +22,23 @@ from pathlib import Path
 from typing import Any
 
 from explainers import codec
+from explainers.runtime import parts, samples, uploads
 from explainers.runtime.blobs import Blobs
 from explainers.runtime.claims import Claim
 from explainers.runtime.database import Database, told
+from explainers.runtime.room import Limits, Room
+from explainers.runtime.samples import LOST, Samples
 from explainers.runtime.types import COMMAND_LINE, Job
+from explainers.runtime.uploads import Uploads
 from model_zoo.types import UserError, digest
 
-VERSION = 1
 LARGEST_INPUT = 100 << 20  # bytes
 RESTARTS = 2  # a job that was under way in this many crashes of the server is not tried again
 UNUSED = 24 * 3600  # seconds that an input is kept without a job that uses it
 RENEWED = UNUSED / 24  # seconds after which an input that is chosen once more is noted to be new again
-LOST = "The input is no longer in the workspace; choose it again."
 STOPPED = "Assay stopped each time while this was computed, so it was not started again."
 LEFT = "The command that asked for this was stopped before it was done; give the command again."
-SCHEMA = """
+FIRST = """
     CREATE TABLE inputs(id TEXT PRIMARY KEY, name TEXT NOT NULL, blob TEXT NOT NULL, created REAL NOT NULL);
     CREATE TABLE jobs(
         id TEXT PRIMARY KEY, owner TEXT NOT NULL, runner TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
@@ -44,6 +47,11 @@ SCHEMA = """
         version INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '', seconds REAL NOT NULL DEFAULT 0,
         result TEXT NOT NULL DEFAULT '');
     CREATE INDEX jobs_of_owner ON jobs(owner);
+"""
+STEPS = (FIRST, uploads.TABLES + parts.TABLES + samples.TABLES)  # what was written is never changed: add one
+NAMED = """
+    SELECT blob FROM inputs UNION ALL SELECT result AS blob FROM jobs UNION ALL
+    SELECT blob FROM uploads UNION ALL SELECT blob FROM texts
 """
 MODEL, METHOD, GROUP = (f"json_extract(request, '$.fields.{one}')" for one in ("model", "method", "group"))
 INDICES = f"CREATE INDEX IF NOT EXISTS jobs_done ON jobs({MODEL}, {METHOD}) WHERE status='done';"
@@ -67,15 +75,19 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         with told(folder):
-            for name in ("blobs", "runners", "logs"):
+            for name in ("blobs", "incoming", "runners", "logs"):
                 (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._claim = Claim(folder)
         try:
-            self._base = Database(folder, VERSION, SCHEMA, INDICES)
+            limits = Limits.of_environment()
+            self._base = Database(folder, STEPS, INDICES)
         except BaseException:
             self._claim.close()
             raise
-        self._blobs = Blobs(folder, self._base)
+        self._blobs = Blobs(folder, self._base, NAMED)
+        self.room = Room(folder, self._base, limits)
+        self.samples = Samples(self._base, self._blobs, self.room)
+        self.uploads = Uploads(folder, self._base, self._blobs, self._claim, self.room)
         self._open = threading.Lock()
 
     @property
@@ -91,38 +103,41 @@ class Store:
 
     # -- inputs ------------------------------------------------------------------------------------------------------
 
-    def put(self, data: bytes, name: str) -> str:
+    def put(self, data: bytes, name: str, owner: str = "") -> str:
         """Keep an input; the same bytes by another name are another input, so that no file name shows elsewhere."""
         if len(data) > LARGEST_INPUT:
             raise UserError(f"{name} is too large: an input has at most {LARGEST_INPUT >> 20} MiB. Give a smaller one.")
         name = name.encode("utf-8", "replace").decode()  # a file's name need not be text
         id = digest(name.encode(), data)
+        listed = self.samples.check(owner, id, name, len(data))
         known = self._base.one("SELECT blob, created FROM inputs WHERE id=?", id)
-        if known is not None and self._blobs.path(known[0]).exists() and known[1] > time.time() - RENEWED:
+        fresh = known is not None and self._blobs.path(known[0]).exists() and known[1] > time.time() - RENEWED
+        if fresh and self.samples.known(owner, id, listed):
             return id
-        self._blobs.keep(
-            data,
-            lambda blob: self._base.run("INSERT OR REPLACE INTO inputs VALUES(?,?,?,?)", id, name, blob, time.time()),
-        )
+
+        def note(blob: str) -> None:
+            self._base.run("INSERT OR REPLACE INTO inputs VALUES(?,?,?,?)", id, name, blob, time.time())
+            self.samples.note(owner, id, name, len(data), listed)
+
+        self._blobs.keep(data, note)
         return id
 
-    def read(self, id: str) -> tuple[bytes, str]:
-        """Bytes and name of an input."""
-        row = self._base.one("SELECT blob, name FROM inputs WHERE id=?", id)
-        if row is None:
-            raise UserError(LOST)
+    def read(self, id: str, owner: str | None = None) -> tuple[bytes, str]:
+        """Bytes and name of an input; with an owner, if they may read it, and as they call it."""
+        name = self.name(id, owner)
+        row = self._base.one("SELECT blob FROM inputs WHERE id=?", id)
         try:
             with told(self.folder):
-                return self._blobs.path(row[0]).read_bytes(), row[1]
-        except FileNotFoundError as error:
+                return self._blobs.path(row[0]).read_bytes(), name
+        except (FileNotFoundError, TypeError) as error:  # TypeError: gone since
             raise UserError(LOST) from error
 
-    def name(self, id: str) -> str:
-        """Name of an input."""
+    def name(self, id: str, owner: str | None = None) -> str:
+        """Name of an input; with an owner, if they may read it, and as they call it."""
         row = self._base.one("SELECT name FROM inputs WHERE id=?", id)
-        if row is None:
+        if row is None or (owner is not None and not self.samples.may_read(owner, id)):
             raise UserError(LOST)
-        return row[0]
+        return (None if owner is None else self.samples.name(owner, id)) or row[0]
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -211,8 +226,7 @@ class Store:
             self._base.run("DELETE FROM jobs WHERE id=?", id)
             self._base.run("UPDATE inputs SET created=? WHERE id=?", time.time(), row[0])
             blobs = {row[1], *self._forget()}
-        used = "SELECT 1 FROM inputs WHERE blob=?1 UNION SELECT 1 FROM jobs WHERE result=?1"
-        self._blobs.drop(blobs, lambda blob: self._base.one(used, blob) is not None)
+        self._blobs.drop(blobs)
 
     def recover(self) -> tuple[Job, ...]:
         """Take over the jobs that a dead process left behind, and sweep away what nobody uses any more.
@@ -241,18 +255,19 @@ class Store:
 
     def _forget(self) -> set[str]:
         """Inside write(): remove old inputs that no job uses; the blobs that they named."""
-        unused = "created<? AND id NOT IN (SELECT input FROM jobs)"
+        kept = "SELECT input FROM jobs UNION ALL SELECT input FROM samples WHERE listed"
+        unused = f"created<? AND id NOT IN ({kept})"
         old = time.time() - UNUSED
         blobs = {row[0] for row in self._base.all(f"SELECT blob FROM inputs WHERE {unused}", old)}
         self._base.run(f"DELETE FROM inputs WHERE {unused}", old)
+        self.samples.forget()
         return blobs
 
     def _sweep(self) -> None:
         """Remove old inputs that no job uses, blobs that no row names and files that were never finished."""
         with told(self.folder), self._base.write():
             self._forget()
-            named = {row[0] for row in self._base.all("SELECT blob FROM inputs UNION SELECT result FROM jobs")}
-            self._blobs.sweep(named, time.time() - UNUSED)
+            self._blobs.sweep(time.time() - UNUSED)
             self._claim.sweep()
 
 

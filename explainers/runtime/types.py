@@ -98,6 +98,26 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """An input that its owner keeps in the workspace."""
+
+    digest: str  # by which everything else calls it
+    name: str  # as its owner calls it
+    size: int  # bytes
+    created: str
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Room in the workspace, in bytes; the same file of two people counts twice: neither learns of the other."""
+
+    used: int  # by this owner's models and samples
+    limit: int
+    stored: int  # by everybody's
+    capacity: int
+
+
+@dataclass(frozen=True)
 class Barrier:
     """One layer of the sandbox on this machine."""
 

@@ -1,0 +1,57 @@
+"""Questions that somebody waits for: asked of a lane, shared among those who ask the same, failed in a sentence."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import TimeoutError as Late
+from typing import Any
+
+from explainers.runtime.jobs import AGAIN
+from explainers.runtime.lane import Lane, Task
+from explainers.runtime.process import Died
+from explainers.runtime.types import Source
+from explainers.types import Cancelled
+from model_zoo.types import UserError
+
+WORDS = {
+    "look": "reading the input",
+    "rows": "reading the input",
+    "sample": "reading the input",
+    "read": "reading the file",
+    "card": "opening the file",
+    "doctor": "examining the model",
+}
+
+
+class Asking:
+    """The questions of one lane; safe to use from several threads."""
+
+    def __init__(self, lane: Lane, limit: float) -> None:
+        """limit: seconds that somebody waits."""
+        self._lane = lane
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._asked: dict[Any, Task] = {}
+
+    def ask(self, kind: str, body: Any, source: Source, key: Any = None) -> Any:
+        """The answer; UserError says why there is none. key: what tells this question of its kind from others."""
+        shared = (kind, source, key)
+        with self._lock:
+            task = None if key is None else self._asked.get(shared)
+            if task is None:
+                task = self._lane.submit(Task(kind, body, source, owner=f"{source.id} {key}"))
+                if key is not None:
+                    self._asked[shared] = task
+                    task.future.add_done_callback(lambda _: self._asked.pop(shared, None))
+        doing = WORDS.get(kind, "computing")
+        try:
+            return task.future.result(self._limit)
+        except Late as error:
+            self._lane.cancel(task)
+            raise UserError(
+                f"The model took longer than {self._limit:.0f} s while {doing}; give a smaller one, or try again later."
+            ) from error
+        except Died as error:
+            raise UserError(f"The worker stopped while {doing} ({error}). {AGAIN}") from error
+        except Cancelled as error:
+            raise UserError(f"The worker was stopped while {doing}; try it again.") from error
