@@ -1,0 +1,188 @@
+"""From a flat state dict to a network: recognised, built without random numbers, and proven to be the file's own."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from model_zoo import recognition
+from model_zoo.facts import Facts
+from model_zoo.files import Choice, Opened
+from model_zoo.formats._checkpoints import Weights, folded, numbers
+from model_zoo.formats._torchfile import Claim
+from model_zoo.recognition import Architecture, Shapes
+from model_zoo.types import UserError
+
+RANDOM = ("normal_", "uniform_", "erfinv_", "log_normal_", "exponential_", "cauchy_", "bernoulli_", "geometric_")
+MOST_SHOWN = 3
+ASIDE = re.compile(  # what a training class keeps beside its network: a loss's class weights, a metric's counters
+    r"loss|crit|metric|acc|auroc|auc|f1|precision|recall|confmat|confusion|^(train|val|valid|test)_|normali[sz]|^(mean|std)$",
+    re.IGNORECASE,
+)
+ELSE = (
+    "Export it with its code instead: torch.jit.save(torch.jit.trace(model, example), 'model.pt') or"
+    " torch.onnx.export(model, (example,), 'model.onnx'), or explain it from Python with model_zoo.wrap(model)."
+)
+
+
+@contextlib.contextmanager
+def blank() -> Iterator[None]:
+    """Modules built inside have their buffers as always, and parameters of which nothing is written yet.
+
+    Memory that nobody wrote to costs nothing, so this takes hardly longer than the meta device, where the buffers that
+    a file lacks (position indices, filters) would be lost.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Skipping(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            name = getattr(function, "__name__", "")
+            if name.endswith("_") and not name.endswith("__") and args:
+                first = args[0] if isinstance(args[0], torch.Tensor) else (kwargs or {}).get("tensor")
+                random = name in RANDOM and isinstance(first, torch.Tensor)
+                if random or (isinstance(first, torch.nn.Parameter) and name != "requires_grad_"):
+                    return first
+            return function(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Skipping():
+        yield
+
+
+def network_of(weights: Weights, said: Facts, name: str) -> Opened:
+    """The network that the weights belong to; UserError says what comes nearest, or what is not as expected."""
+    claims, notes = folded(weights.claims)
+    notes = (*weights.notes, *notes)
+    if not claims:
+        raise UserError(f"{name} holds no weights; save them with torch.save(model.state_dict(), 'model.pt').")
+    claims, found, stripped = _recognised(claims)
+    if not found:
+        raise UserError(_unknown(claims, name))
+    chosen = _chosen(found, said.architecture, name)
+    tensors, read = numbers(claims, name)
+    proven = _proven(chosen, tensors)
+    if proven is None:
+        raise UserError(_unknown(claims, name))
+    network, one = proven
+    count = sum(each.numel() for each in network.parameters())
+    choices = tuple(Choice(each.id, each.title, each.reason) for each in found)
+    return Opened(
+        network=network,
+        guess=one.facts,
+        what=f"{one.title}, {_millions(count)} parameters",
+        notes=(*notes, *stripped, *read, *one.notes),
+        choices=choices if len(choices) > 1 else (),
+        input=one.input,
+    )
+
+
+def _recognised(claims: Mapping[str, Claim]) -> tuple[dict[str, Claim], tuple[Architecture, ...], tuple[str, ...]]:
+    """The claims as an architecture has them: as they are, or without the prefix of an owner's class."""
+    tried = dict(claims)
+    notes: list[str] = []
+    for _ in range(4):
+        found = recognition.recognise({name: one.shape for name, one in tried.items()})
+        if found:
+            return tried, found, tuple(notes)
+        prefix = _main_prefix(tried)
+        if not prefix:
+            break
+        rest = [name for name in tried if not name.startswith(prefix)]
+        tried = {name[len(prefix) :]: one for name, one in tried.items() if name.startswith(prefix)}
+        notes.append(
+            f"The prefix {prefix!r} was taken off"
+            + (f", and {len(rest)} tensors without it were left out ({', '.join(rest[:2])})." if rest else ".")
+        )
+    return dict(claims), (), ()
+
+
+def _main_prefix(claims: Mapping[str, Claim]) -> str:
+    """The first part of the names, where nearly all of the weights have it in common."""
+    sizes: dict[str, int] = {}
+    for name, one in claims.items():
+        first, dot, _ = name.partition(".")
+        if dot:
+            count = 1
+            for n in one.shape:
+                count *= n
+            sizes[first + dot] = sizes.get(first + dot, 0) + count
+    best = max(sizes, key=lambda one: sizes[one], default="")
+    others = {name for name in claims if not name.startswith(best)} if best else set()
+    fits = best and all(ASIDE.search(name.partition(".")[0]) for name in others) and len(claims) - len(others) > 1
+    return best if fits and not best[:-1].isdigit() else ""
+
+
+def _chosen(found: tuple[Architecture, ...], wanted: str, name: str) -> tuple[Architecture, ...]:
+    """Those to try, in order; UserError if the one that was asked for is none of them."""
+    if not wanted:
+        return found
+    kept = tuple(one for one in found if wanted in (one.id, one.id.rpartition("/")[2]))
+    if not kept:
+        raise UserError(
+            f"The weights of {name} do not fit {wanted}; they fit {', '.join(one.id for one in found[:5])}. Choose one"
+            " of these, or leave architecture empty."
+        )
+    return kept
+
+
+def _proven(found: tuple[Architecture, ...], tensors: dict[str, Any]) -> tuple[Any, Architecture] | None:
+    """The first network whose names and shapes are exactly the file's, with the file's numbers in it."""
+    import torch
+
+    for one in found:
+        own = one.rename(dict(tensors)) if one.rename is not None else dict(tensors)
+        try:
+            with blank():
+                network = one.build()
+        except UserError:
+            raise
+        except Exception:  # a library's constructor may raise anything on settings that do not fit
+            continue
+        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        given = {key: tuple(value.shape) for key, value in own.items()}
+        if _differing(given, expected, one.spare):
+            continue
+        dtype = next((each.dtype for each in own.values() if each.is_floating_point()), torch.float32)
+        if dtype != torch.float32:
+            network = network.to(dtype)
+        network.load_state_dict({key: each for key, each in own.items() if key in expected}, strict=False, assign=True)
+        network.eval().requires_grad_(False)
+        return network, one
+    return None
+
+
+def _differing(given: Shapes, expected: Shapes, spare: tuple[str, ...] = recognition.SPARE) -> tuple[str, ...]:
+    """How the tensors of a file and of a network differ, each difference with both shapes."""
+    told = []
+    for name in dict.fromkeys((*expected, *given)):
+        if given.get(name) == expected.get(name) or (
+            name.endswith(spare) and (name not in given or name not in expected)
+        ):
+            continue
+        told.append(f"{name} ({_shape(given.get(name))} in the file, {_shape(expected.get(name))} in the architecture)")
+    return tuple(told)
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else "a scalar" if not shape else " × ".join(map(str, shape))
+
+
+def _unknown(claims: Mapping[str, Claim], name: str) -> str:
+    """What to say of weights that fit nothing that is known."""
+    shapes = {key: one.shape for key, one in claims.items()}
+    near = recognition.nearest(shapes, 1)
+    start = f"The architecture of {name} ({len(claims)} tensors, {next(iter(claims))} ...) is not known"
+    if not near or near[0].likeness < 0.3:
+        return f"{start}, and no family comes near. {ELSE}"
+    differing = _differing(shapes, near[0].shapes())
+    more = f" and {len(differing) - MOST_SHOWN} more" if len(differing) > MOST_SHOWN else ""
+    return (
+        f"{start}; nearest is {near[0].title}, which differs in {', '.join(differing[:MOST_SHOWN]) or 'nothing'}{more}."
+        f" {ELSE}"
+    )
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"

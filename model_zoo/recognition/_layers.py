@@ -1,0 +1,189 @@
+"""Plain layers by their tensors: which kind each is, how they follow one another, and what cannot be told.
+
+Linear, convolution and normalisation layers are known by their shapes. Activations, dropout and pooling have no
+tensors: a gap in the numbering of an nn.Sequential shows where they are, never which. So the usual is assumed, said,
+and offered beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model_zoo.recognition import Shape, Shapes
+
+ACTIVATIONS = ("ReLU", "GELU", "Tanh", "LeakyReLU", "SiLU", "ELU", "Sigmoid")  # the likeliest first
+REASONS = {
+    "ReLU": "Activations have no weights, so the file cannot say which they are; ReLU is by far the most usual.",
+    "GELU": "Usual after transformers.",
+    "Tanh": "Usual in small and in older networks.",
+    "LeakyReLU": "With torch's slope of 0.01.",
+    "SiLU": "Also called swish.",
+    "ELU": "With torch's alpha of 1.",
+    "Sigmoid": "In older networks.",
+}
+PARTS = {
+    frozenset({"weight"}),
+    frozenset({"weight", "bias"}),
+    frozenset({"weight", "bias", "running_mean", "running_var"}),
+    frozenset({"running_mean", "running_var"}),
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer with tensors; `name` is its dotted path."""
+
+    name: str
+    kind: str  # "linear", "conv", "batch", "layer", "prelu"
+    shape: Shape  # of its weight, or of its running mean
+    bias: bool = True
+
+    @property
+    def home(self) -> str:
+        """The path of the module that it is in."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def number(self) -> int | None:
+        """Its number in an nn.Sequential."""
+        last = self.name.rpartition(".")[2]
+        return int(last) if last.isdigit() else None
+
+    @property
+    def outputs(self) -> int:
+        """Features or channels that leave it."""
+        return self.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        """Features or channels that it takes; of a convolution those of one group."""
+        return self.shape[1] if self.kind in ("linear", "conv") else self.shape[0]
+
+    def module(self) -> Any:
+        """The torch module, without its weights."""
+        from torch import nn
+
+        if self.kind == "conv":
+            raise ValueError("a convolution's padding and groups are not in its weights")
+        if self.kind == "batch":
+            return nn.BatchNorm1d(self.outputs, affine=self.bias)
+        if self.kind == "linear":
+            return nn.Linear(self.inputs, self.outputs, bias=self.bias)
+        if self.kind == "layer":
+            return nn.LayerNorm(self.shape, bias=self.bias)
+        return nn.PReLU(self.outputs)
+
+
+def layers_of(shapes: Shapes) -> tuple[Layer, ...] | None:
+    """The layers in the order of the file, numbered ones by their numbers; None where a tensor is of another kind."""
+    groups: dict[str, dict[str, Shape]] = {}
+    for name, shape in shapes.items():
+        home, _, part = name.rpartition(".")
+        if part != "num_batches_tracked":
+            groups.setdefault(home, {})[part] = tuple(shape)
+    found = []
+    for name, parts in groups.items():
+        one = _layer(name, parts)
+        if one is None:
+            return None
+        found.append(one)
+    return tuple(sorted(found, key=lambda one: _numbers(one, found)))
+
+
+def _numbers(one: Layer, among: list[Layer]) -> tuple[int, ...]:
+    """Where a layer comes: its module where that is first met, then its number in it."""
+    first = next(position for position, other in enumerate(among) if other.home == one.home)
+    return (first, one.number) if one.number is not None else (among.index(one), 0)
+
+
+def _layer(name: str, parts: Mapping[str, Shape]) -> Layer | None:
+    if frozenset(parts) not in PARTS:
+        return None
+    bias = "bias" in parts
+    if "running_mean" in parts:
+        return Layer(name, "batch", parts["running_mean"], bias)
+    shape = parts["weight"]
+    if bias and parts["bias"] != shape[:1] and len(shape) > 1:
+        return None
+    if len(shape) == 2:
+        return Layer(name, "linear", shape, bias)
+    if len(shape) == 4:
+        return Layer(name, "conv", shape, bias)
+    if len(shape) == 1:
+        return Layer(name, "layer" if bias or shape[0] > 1 else "prelu", shape, bias)
+    return None
+
+
+def is_chain(layers: tuple[Layer, ...], width: int = 0) -> bool:
+    """Whether each layer takes what the one before gives, first `width` features, and the last one is linear."""
+    for one in layers:
+        if one.kind == "conv" or (width and one.inputs != width and one.kind != "prelu"):
+            return False
+        width = one.outputs if one.kind != "prelu" else width
+    return bool(layers) and layers[-1].kind == "linear"
+
+
+def gaps(layers: tuple[Layer, ...]) -> tuple[int | None, ...]:
+    """Layers without tensors after each layer, as the numbers tell; None where they do not."""
+    found: list[int | None] = []
+    for one, following in zip(layers, (*layers[1:], None), strict=True):
+        known = (
+            following is not None
+            and one.number is not None
+            and following.number is not None
+            and one.home == following.home
+        )
+        found.append(following.number - one.number - 1 if known else None)  # type: ignore[union-attr, operator]
+    return tuple(found)
+
+
+def active(layers: tuple[Layer, ...]) -> tuple[bool, ...]:
+    """After which layers an activation is assumed: where the numbers leave room, else after each hidden block.
+
+    A normalisation that follows at once comes before the activation.
+    """
+    room = gaps(layers)
+    numbered = any(one for one in room if one)
+    found = []
+    for i, one in enumerate(layers):
+        following = layers[i + 1] if i + 1 < len(layers) else None
+        if following is None or following.kind == "prelu" or one.kind == "prelu":
+            found.append(False)
+        elif numbered and room[i] is not None:
+            found.append(bool(room[i]))
+        else:
+            found.append(following.kind not in ("batch", "layer"))
+    return tuple(found)
+
+
+def activations(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """Activations that there may be; "" alone where no place is left for one."""
+    return ACTIVATIONS if any(active(layers)) else ("",)
+
+
+def notes(layers: tuple[Layer, ...], activation: str) -> tuple[str, ...]:
+    """What was assumed, in a sentence."""
+    if not activation:
+        return ()
+    return (
+        f"The file does not say which activation lies between its layers; {activation} is assumed, after"
+        f" {', '.join(one.name for one, on in zip(layers, active(layers), strict=True) if on)}. Choose another under"
+        " architecture if yours differs.",
+    )
+
+
+def chain(layers: tuple[Layer, ...], activation: str) -> Any:
+    """The chain as a torch module whose layers keep their names."""
+    from torch import nn
+
+    from model_zoo.recognition._planned import Planned
+
+    if not layers[0].name:  # one layer saved by itself
+        return layers[0].module()
+    made = {one.name: one.module() for one in layers}
+    steps: list[Any] = []
+    for one, on in zip(layers, active(layers), strict=True):
+        steps += [one.name, getattr(nn, activation)()] if on else [one.name]
+    return Planned(made, steps)

@@ -1,0 +1,231 @@
+"""Published architectures, found in the index: torchvision, timm and our own, whatever their number of classes.
+
+A file fits an entry when the names and shapes of its body are the entry's, free axes aside. Its head may be the
+published one, with any number of classes, or one that was put in its place: a chain of numbered linear layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from model_zoo.facts import Facts
+from model_zoo.recognition import Architecture, Near, Shape, Shapes, _index, _layers
+from model_zoo.recognition._index import FREE, Entry
+from model_zoo.recognition._libraries import TITLES
+
+MOST = 8  # architectures of one and the same shape that are offered
+MOST_NEAR = 3
+
+
+def find(shapes: Shapes) -> Iterator[Architecture]:
+    """Entries whose body the file has, those of the likeliest library first."""
+    index = _index.index()
+    tensors = _index.kept(shapes)
+    fitting: dict[str, tuple[Entry, tuple[Architecture, ...]]] = {}
+    for homes in dict.fromkeys(one.homes for one in index.entries):
+        rest = [one for one in tensors if not _index.below(one[0], homes)]
+        if len(rest) == len(tensors) or not rest:
+            continue
+        bodies: dict[Any, str] = {}
+        for one in index.places.get((homes, _index.digest(name for name, _ in rest)), ()):
+            free = (*one.stem, *one.position)
+            if free not in bodies:
+                bodies[free] = _index.body(rest, free)
+            if bodies[free] == one.body:
+                fitting[one.id] = (one, tuple(_architectures(one, shapes)))
+    twins = {one.twin for one, _ in fitting.values()}
+    for one, made in sorted(fitting.values(), key=lambda kept: _order(kept[0]))[:MOST]:
+        for architecture in made:
+            yield _related(architecture, one, twins, [other for other, _ in fitting.values()])
+
+
+def _order(one: Entry) -> tuple[int, int, str]:
+    """torchvision, Assay, then timm by the length of the name: variants have longer ones."""
+    library, _, name = one.id.partition("/")
+    return (("torchvision", "assay", "timm").index(library), len(name), name)
+
+
+def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]) -> Architecture:
+    """With the reason told against the others that fit."""
+    import dataclasses
+
+    same = [other.id for other in all_ if other.id != entry.id and (entry.twin or entry.id) == (other.twin or other.id)]
+    differ = [other.id for other in all_ if other.id != entry.id and other.id not in same]
+    reason = "Names and shapes of all tensors are its own"
+    if same:
+        reason += f"; {', '.join(same)} computes the same"
+    if differ:
+        reason += f"; {', '.join(differ[:3])} has them too and computes something else (padding, epsilon or activation)"
+    score = 0.95 - 0.01 * _order(entry)[0] - 0.0001 * min(50, len(entry.id)) - (0.1 if "+" in one.id else 0)
+    return dataclasses.replace(
+        one,
+        reason=f"{reason}. {one.reason}".strip(),
+        score=one.score if "+" in one.id else score,
+        same=(entry.twin or entry.id) + one.id.partition("+")[1] + one.id.partition("+")[2],
+    )
+
+
+def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
+    """One entry with the settings that the file's shapes say, and with its head or another in its place."""
+    channels = shapes[one.stem[0][0]][one.stem[0][1]] / one.each if one.stem else 3
+    size = _size(one, shapes)
+    if size is None or channels != int(channels) or channels < 1:
+        return
+    head = {name: tuple(shape) for name, shape in shapes.items() if _index.below(name, one.homes)}
+    own = dict(one.head)
+    facts = _facts(one, int(channels), size)
+    resized = size if one.position and size != one.size else None
+    settings = _Settings(one.id, int(channels), resized)
+    notes: tuple[str, ...] = ()
+    if one.others and int(channels) == 3:
+        notes = (
+            "Photos are taken with the mean and standard deviation of its usual training"
+            f" ({one.mean[0]:.3g} ... and {one.std[0]:.3g} ...); others of it in timm differ: give yours if you know"
+            " them.",
+        )
+    trained = {name: shape for name, shape in head.items() if not name.endswith(_index.SPARE)}
+    if trained.keys() == own.keys() and all(_fits(shape, own[name]) for name, shape in trained.items()):
+        classes = {
+            shape[axis] for name, shape in trained.items() for axis, length in enumerate(own[name]) if length == FREE
+        }
+        if len(classes) == 1:
+            count = classes.pop()
+            title = f"{settings.title}, {_classes(count)}"
+            yield Architecture(one.id, title, lambda: settings.build(count), _labelled(facts, count), notes=notes)
+        return
+    if len(one.homes) > 1:
+        return
+    (home,) = one.homes
+    width = own[f"{home}.weight"][1] if f"{home}.weight" in own else 0
+    layers = _layers.layers_of({name[len(home) + 1 :]: shape for name, shape in head.items()})
+    if not layers or not _layers.is_chain(layers, width):
+        return
+    count = layers[-1].outputs
+    for rank, activation in enumerate(_layers.activations(layers)):
+        named = f"+{activation}" if activation else ""
+        yield Architecture(
+            one.id + named,
+            f"{settings.title} with a head of {len(layers)} layers{f' and {activation}' if activation else ''},"
+            f" {_classes(count)}",
+            _with_head(settings, home, layers, activation),
+            _labelled(facts, count),
+            reason=_layers.REASONS.get(activation, ""),
+            score=0.9 - 0.01 * rank,
+            notes=(*notes, *_layers.notes(layers, activation)),
+        )
+
+
+def _with_head(settings: _Settings, home: str, layers: tuple[_layers.Layer, ...], activation: str) -> Any:
+    def build() -> Any:
+        network = settings.build(1)
+        parent, _, last = home.rpartition(".")
+        network.get_submodule(parent).register_module(last, _layers.chain(layers, activation))
+        return network
+
+    return build
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What construct() is told besides the number of classes."""
+
+    id: str
+    channels: int
+    size: tuple[int, int] | None
+
+    @property
+    def title(self) -> str:
+        library, _, name = self.id.partition("/")
+        said = [f"{self.channels} input channels"] * (self.channels != 3)
+        if self.size is not None:
+            said.append(f"{self.size[0]} × {self.size[1]} pixels")
+        return ", ".join([f"{name.partition(':')[0]} of {TITLES[library]}", *said])
+
+    def build(self, classes: int) -> Any:
+        from model_zoo.recognition._libraries import construct
+
+        return construct(self.id, classes, self.channels, self.size)
+
+
+def _fits(shape: Shape, expected: Shape) -> bool:
+    return len(shape) == len(expected) and all(
+        wanted in (FREE, length) for length, wanted in zip(shape, expected, strict=True)
+    )
+
+
+def _size(one: Entry, shapes: Shapes) -> tuple[int, int] | None:
+    """Height and width of its pictures: as usual, or as its position embeddings say; None where these are no square."""
+    size = one.size or (224, 224)
+    if not one.position:
+        return size
+    tokens = shapes[one.position[0][0]][one.position[0][1]]
+    if tokens == one.tokens:
+        return size
+    grid = math.isqrt(one.tokens)
+    special = one.tokens - grid * grid
+    wanted = math.isqrt(max(0, tokens - special))
+    if wanted == 0 or wanted * wanted + special != tokens or size[0] % grid or size[0] != size[1]:
+        return None
+    return (size[0] // grid * wanted,) * 2
+
+
+def _facts(one: Entry, channels: int, size: tuple[int, int]) -> Facts:
+    photo = channels == 3
+    return Facts(
+        modality="image",
+        size=size,
+        channels=channels,
+        mean=one.mean if photo else (),
+        std=one.std if photo else (),
+        crop=one.crop,
+        resample=one.resample,
+        order=one.order,
+        scale=one.scale,
+    )
+
+
+def _labelled(facts: Facts, count: int) -> Facts:
+    """With the task, and ImageNet's names for its thousand classes."""
+    import dataclasses
+
+    from model_zoo.bundled import _imagenet
+
+    names = _imagenet.LABELS if count == len(_imagenet.LABELS) else ()
+    task: Any = "classification" if count > 1 else None
+    return dataclasses.replace(facts, labels=names, task=task, output="logit" if count > 1 else None)
+
+
+def _classes(count: int) -> str:
+    return f"{count:,} classes" if count > 1 else "one output"
+
+
+def near(shapes: Shapes) -> Iterator[Near]:
+    """Entries whose patterns of names resemble the file's most; of equals, the one of nearest size."""
+    index = _index.index()
+    known = {one: position for position, one in enumerate(index.patterns)}
+    patterns = [_index.pattern(name) for name, _ in _index.kept(shapes)]
+    own = {known.get(one, -position) for position, one in enumerate(dict.fromkeys(patterns), 2)}
+    million = sum(math.prod(shape) for shape in shapes.values()) / 1e6
+    ranked = []
+    for one in index.entries:
+        both = len(own & set(one.patterns))
+        if both:
+            likeness = both / len(own | set(one.patterns))
+            ranked.append(
+                (-round(likeness, 3), abs(math.log((million + 0.01) / (one.million + 0.01))), one.id, likeness)
+            )
+    for _, _, identity, likeness in sorted(ranked)[:MOST_NEAR]:
+        library, _, name = identity.partition("/")
+        yield Near(identity, f"{name.partition(':')[0]} of {TITLES[library]}", likeness, _shapes_of(identity))
+
+
+def _shapes_of(identity: str) -> Any:
+    def read() -> Shapes:
+        from model_zoo.recognition.build import shapes
+
+        return shapes(identity, classes=1000)
+
+    return read
