@@ -10,22 +10,31 @@ from typing import Any
 
 from explainers import registry
 from explainers.runtime.store import LARGEST_INPUT
+from explainers.runtime.types import COMMAND_LINE
 from model_zoo import catalogue
-from model_zoo.types import ModelCard, UserError
+from model_zoo.types import Example, ModelCard, UserError
+
+
+def examples(card: ModelCard) -> tuple[Example, ...]:
+    """The bundled samples that this model takes; of somebody's own model all photos or texts, but no other's table."""
+    if any(one.id == card.id for one in catalogue.cards()):
+        return catalogue.examples(card.id)
+    return tuple(one for one in catalogue.examples() if one.modality == card.modality != "tabular")
 
 
 def put(runtime: Any, card: ModelCard, text: str) -> str:
     """The digest of an input given as a file, a row of a file, a bundled example, stdin, or the text itself."""
     data, name, row = located(card, text)
     if card.modality != "tabular" or name.endswith(".json"):
-        return runtime.put(data, name)
-    rows = runtime.rows(card.id, runtime.put(data, name))
+        return runtime.put(data, name, COMMAND_LINE)
+    rows = runtime.rows(card.id, runtime.put(data, name, COMMAND_LINE), COMMAND_LINE)
     if row is None and len(rows) != 1:
         raise UserError(f"{name} has {len(rows)} rows; say which one is meant, as in {text}:1.")
     number = row or 1
     if not 1 <= number <= len(rows):
         raise UserError(f"{name} has rows 1 to {len(rows)}; row {number} came.")
-    return runtime.put(json.dumps(rows[number - 1], ensure_ascii=False).encode(), f"{name}, row {number}")
+    row_given = json.dumps(rows[number - 1], ensure_ascii=False).encode()
+    return runtime.put(row_given, f"{name}, row {number}", COMMAND_LINE)
 
 
 def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
@@ -43,14 +52,14 @@ def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
                 return file.read(LARGEST_INPUT + 1), path.name, row
         except OSError as error:
             raise UserError(f"{path} could not be read: {error.strerror}.") from error
-    examples = {one.id: one for one in catalogue.examples() if one.modality == card.modality}
-    if text in examples:
+    known_ids = [one.id for one in catalogue.examples() if one.modality == card.modality]
+    if text in known_ids:
         return *catalogue.read_example(text), None
     if card.modality == "text":
         return text.encode("utf-8", "replace"), "typed text", None
     if card.modality == "tabular" and _json(text.encode("utf-8", "replace")):
         return text.encode("utf-8", "replace"), "typed row.json", None
-    known = ", ".join(one.id for one in catalogue.examples(card.id)) or "none"
+    known = ", ".join(one.id for one in examples(card)) or "none"
     raise UserError(f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}.")
 
 

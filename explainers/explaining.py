@@ -254,7 +254,9 @@ def versions() -> tuple[tuple[str, str], ...]:
     known = []
     for name in LIBRARIES:
         try:
-            known.append((name, importlib.metadata.version(name)))
+            found: str | None = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+        if found is not None:  # a sandbox may hide what the package says of itself
+            known.append((name, found))
     return tuple(known)

@@ -18,6 +18,7 @@ from app import saying, state
 from app.backend import shared
 from app.components.guard import answering
 from app.components.markup import caption, escape, notice, plain
+from app.given import examples
 from app.state import Selection
 from model_zoo import catalogue
 from model_zoo.types import Column, Example, ModelCard, UserError
@@ -38,13 +39,6 @@ def draw(card: ModelCard, chosen: Selection) -> None:
         _texts(card, chosen)
     elif card.modality == "tabular":
         _rows(card, chosen)
-
-
-def examples(card: ModelCard) -> tuple[Example, ...]:
-    """The bundled samples that this model takes; of somebody's own model all photos or texts, but no other's table."""
-    if any(one.id == card.id for one in catalogue.cards()):
-        return catalogue.examples(card.id)
-    return tuple(one for one in catalogue.examples() if one.modality == card.modality != "tabular")
 
 
 def example(model: str, id: str) -> Selection:
