@@ -6,15 +6,16 @@ They are recognised by what they can do and by the package that their class come
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from model_zoo.types import Output, Task, UserError
+from model_zoo import boosters, frames
+from model_zoo.frames import Knowledge
+from model_zoo.types import Column, Output, Task, UserError
 
-Function = Callable[[np.ndarray], np.ndarray]
 TREES = ("xgboost", "lightgbm", "catboost")
 SKLEARN_TREES = re.compile(
     r"(Forest|ExtraTrees?|DecisionTree|(Hist)?GradientBoosting)(Classifier|Regressor)|IsolationForest"
@@ -22,39 +23,83 @@ SKLEARN_TREES = re.compile(
 
 
 @dataclass(frozen=True)
+class Framed:
+    """A function of tables as one of rows of x (rows, features)."""
+
+    function: Callable[[Any], Any]
+    knowledge: Knowledge
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Scores of rows (rows, features)."""
+        return np.asarray(self.function(self.knowledge.table(rows)))
+
+
+@dataclass(frozen=True)
 class Fitted:
     """An estimator as a function (rows, features) -> (rows, outputs), and what it says about itself."""
 
-    function: Function
+    function: Framed
     task: Task | None = None
     output: Output | None = None
     classes: tuple[str, ...] | None = None
-    trees: Any = None  # the estimator, where shap.TreeExplainer reads it
+    trees: Any = None  # the estimator, where its trees can be read
     width: int = 0  # features; 0 where it does not say
-    names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its features, if it was fitted on a table."""
+        return self.function.knowledge.names
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """As far as it knows more of them than their names."""
+        return self.function.knowledge.columns
 
 
-def fitted(network: Any, task: Task | None, output: Output | None) -> Fitted | None:
+def fitted(
+    network: Any, task: Task | None, output: Output | None, columns: Sequence[Column] | None = None
+) -> Fitted | None:
     """A fitted estimator, or a method of one, as a function; None for any other network.
 
-    A classifier gives probabilities unless output is "logit"; UserError if it has no logits.
+    A classifier gives probabilities unless output is "logit"; UserError if it has no logits. `columns` are its owner's.
     """
     if hasattr(network, "named_parameters"):
         return None
     owner: Any = getattr(network, "__self__", None)
     if callable(network) and hasattr(owner, "n_features_in_"):  # a method such as predict_proba
-        names = _names(owner)
-        return Fitted(framed(network, names), width=int(owner.n_features_in_), names=names)
+        return Fitted(Framed(network, _knowledge(owner, columns)), width=int(owner.n_features_in_))
     if not hasattr(network, "predict"):
         return None
-    if _from(network, "xgboost") and type(network).__name__ == "Booster":
-        return _booster(network, output)
-    if not hasattr(network, "predict_proba") and getattr(network, "classes_", None) is None:
-        return Fitted(framed(network.predict, _names(network)), "regression", "value", None, *_about(network))
-    return _classifier(network, task, output)
+    own = boosters.booster(network)
+    if own is not None:
+        return _boosted(own, output, columns)
+    known = _knowledge(network, columns)
+    if _answers_in_numbers(network):
+        return Fitted(Framed(network.predict, known), "regression", "value", None, *_about(network, known))
+    return _classifier(network, task, output, known)
 
 
-def _classifier(estimator: Any, task: Task | None, output: Output | None) -> Fitted:
+def _answers_in_numbers(estimator: Any) -> bool:
+    if hasattr(estimator, "predict_proba"):
+        return False
+    return getattr(estimator, "classes_", None) is None
+
+
+def _boosted(own: boosters.Booster, output: Output | None, columns: Sequence[Column] | None) -> Fitted:
+    known = own.knowledge().over(columns)
+    width = len(known.columns)
+    trees = own.own if own.trees else None
+    if own.task == "regression":
+        return Fitted(
+            Framed(lambda table: own.scores(table, "value"), known), "regression", "value", None, trees, width
+        )
+    if output == "logit" and not own.logits:
+        raise UserError("This model gives probabilities and no logits; leave out output='logit'.")
+    kind: Output = "logit" if output == "logit" or not own.chances else "probability"
+    return Fitted(Framed(lambda rows: own.scores(rows, kind), known), own.task, kind, own.classes, trees, width)
+
+
+def _classifier(estimator: Any, task: Task | None, output: Output | None, known: Knowledge) -> Fitted:
     classes = getattr(estimator, "classes_", ())
     if isinstance(classes, list):  # scikit-learn's way to say that there are several questions
         raise UserError(
@@ -64,14 +109,14 @@ def _classifier(estimator: Any, task: Task | None, output: Output | None) -> Fit
     spelt = tuple(map(_spelt, classes)) if np.ndim(classes) == 1 and len(classes) else None
     two = spelt is not None and len(spelt) == 2
     margin = _margin(estimator)
-    about = _about(estimator)
+    about = _about(estimator, known)
     if output == "logit":
         if margin is None:
             raise UserError(
                 f"{type(estimator).__name__} gives probabilities and no logits; leave out output='logit', or say"
                 " output='probability'."
             )
-        return Fitted(framed(margin, _names(estimator)), "binary" if two else "classification", "logit", spelt, *about)
+        return Fitted(Framed(margin, known), "binary" if two else "classification", "logit", spelt, *about)
     if not hasattr(estimator, "predict_proba"):
         raise UserError(
             f"{type(estimator).__name__} has no predict_proba; fit it with probabilities, or give a callable that"
@@ -84,57 +129,18 @@ def _classifier(estimator: Any, task: Task | None, output: Output | None) -> Fit
         found = np.asarray(estimator.predict_proba(rows))
         return found[:, 1] if binary else found
 
-    return Fitted(
-        framed(chances, _names(estimator)), "binary" if binary else "classification", "probability", spelt, *about
-    )
+    return Fitted(Framed(chances, known), "binary" if binary else "classification", "probability", spelt, *about)
 
 
-def framed(function: Callable[[Any], Any], names: tuple[str, ...]) -> Function:
-    """The function with rows as a table of these columns, for an estimator that was fitted on one."""
-
-    def call(rows: np.ndarray) -> np.ndarray:
-        if not names or rows.shape[1] != len(names):
-            return np.asarray(function(rows))
-        import pandas as pd
-
-        return np.asarray(function(pd.DataFrame(rows, columns=list(names))))
-
-    return call
+def _knowledge(estimator: Any, columns: Sequence[Column] | None) -> Knowledge:
+    own = boosters.inside(estimator)
+    return (frames.known(estimator) if own is None else own.knowledge()).over(columns)
 
 
-def _booster(booster: Any, output: Output | None) -> Fitted:
-    import json
-
-    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
-    names = tuple(booster.feature_names or ())
-    width = booster.num_features()
-    chances = objective in ("binary:logistic", "multi:softprob")
-    two = objective.startswith("binary:") or objective == "reg:logistic"
-    task: Task = "binary" if two else "classification" if objective.startswith("multi:") else "regression"
-    raw = output == "logit" or (
-        task != "regression" and not chances
-    )  # binary:logitraw and multi:softmax have no chances
-
-    def call(rows: np.ndarray) -> np.ndarray:
-        import xgboost
-
-        given = xgboost.DMatrix(rows, feature_names=list(names) or None, feature_types=booster.feature_types)
-        return booster.predict(given, output_margin=raw)
-
-    if task == "regression":
-        return Fitted(call, task, "value", None, booster, width, names)
-    return Fitted(call, task, "logit" if raw else "probability", None, booster, width, names)
-
-
-def _about(estimator: Any) -> tuple[Any, int, tuple[str, ...]]:
-    """The trees or None, the number of features or 0, and their names."""
-    names = _names(estimator)
+def _about(estimator: Any, known: Knowledge) -> tuple[Any, int]:
+    """The trees or None, and the number of features or 0."""
     trees = estimator if _has_trees(estimator) else None
-    return trees, int(getattr(estimator, "n_features_in_", 0) or len(names)), names
-
-
-def _names(estimator: Any) -> tuple[str, ...]:
-    return tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+    return trees, int(getattr(estimator, "n_features_in_", 0) or len(known.names))
 
 
 def _margin(estimator: Any) -> Callable[[Any], Any] | None:
@@ -143,8 +149,6 @@ def _margin(estimator: Any) -> Callable[[Any], Any] | None:
         return lambda rows: estimator.predict(rows, output_margin=True)
     if _from(estimator, "lightgbm"):
         return lambda rows: estimator.predict(rows, raw_score=True)
-    if _from(estimator, "catboost"):
-        return lambda rows: estimator.predict(rows, prediction_type="RawFormulaVal")
     named = type(estimator).__name__
     logit = "LogisticRegression" in named or "GradientBoosting" in named
     if logit and getattr(estimator, "loss", None) == "exponential":  # its decision is half the log-odds

@@ -100,6 +100,8 @@ def run(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
             return _run_on(model, rows, way, needs_gradient=differentiable)
         except Exception as error:  # as above; the next way may do
             first = first or error
+    if isinstance(first, UserError):  # an estimator's own words: the categories of a column are not known
+        raise first
     raise _cannot(model, rows, first) from first
 
 

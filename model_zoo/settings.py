@@ -91,12 +91,14 @@ def columns(
 ) -> tuple[Column, ...]:
     """The columns as far as anybody said: given, named, those of the background or of the estimator."""
     if columns is not None:
-        return tuple(columns)
+        return known.columns if known is not None and len(known.columns) == len(columns) else tuple(columns)
     told = names is not None
     if names is None and hasattr(background, "columns"):
         names = [str(one) for one in background.columns]
     if names is None and isinstance(background, (list, tuple)) and background and isinstance(background[0], Mapping):
         names = list(map(str, background[0]))
+    if known is not None and known.columns and (names is None or tuple(map(str, names)) == known.names):
+        return known.columns
     if names is None and known is not None and known.names:
         names = known.names
     if names is None:

@@ -72,7 +72,7 @@ def wrap(
     settings.one_of("output", output, (None, *OUTPUTS))
     settings.agree(task, output)
     device = settings.device(device)
-    known = estimators.fitted(network, task, output)
+    known = estimators.fitted(network, task, output, columns)
     module = network if isinstance(network, torch.nn.Module) else None
     if known is None and not callable(network):
         raise UserError(

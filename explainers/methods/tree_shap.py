@@ -27,7 +27,9 @@ import numpy as np
 
 from explainers.engine.credit import credit
 from explainers.engine.libraries import quiet
+from explainers.engine.trees import readable
 from explainers.types import Attribution, Method, Settled, knob
+from model_zoo import boosters
 from model_zoo.types import Capability, Players, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 INTERVENTIONAL, PATH = "interventional", "tree_path_dependent"
 FEW = 8  # rows on which the trees' sums are compared with the model, where that takes Shapley values
 MOST_NODES = 2**15 - 1  # of a tree; the library's interventional flavour numbers nodes in 16 bits
+CHANCES = (
+    "Tree SHAP explains a probability of these trees only for a binary model in the interventional flavour. Explain the"
+    " logit instead."
+)
 CATEGORIES = (
     "shap reads trees with categorical splits only in the tree_path_dependent flavour; choose that one, or KernelSHAP."
 )
@@ -61,38 +67,71 @@ def explain(
     run.check()
     flavour = params.feature_perturbation
     rows = _as_compared(model.trees, np.concatenate([sample.x[None], reference.rows]))
+    rows = rows if flavour == INTERVENTIONAL else rows[:FEW]
     with quiet(), _readable():
-        explainer = _explainer(model, target, rows[1:], flavour)
-        if flavour == INTERVENTIONAL:
-            rows = _ranked(explainer, rows)
-            values = np.asarray(explainer.shap_values(rows[:1], check_additivity=False))
-            sums = np.asarray(explainer.model.predict(rows))
-        else:
-            rows = rows[:FEW]
-            values = np.asarray(explainer.shap_values(rows, check_additivity=False))
-            # XGBoost's expected value is right only after the first call, so it is read here (shap issue 4498).
-            bases = np.asarray(explainer.expected_value)
-            sums = values.sum(1) + bases
-    features = _of_target(values, values.ndim == 3, model, target)[0]
+        shares = (_by_rows if flavour == INTERVENTIONAL else _by_counts)(model, target, rows)
     own = run.evaluator.values(np.concatenate([sample.x[None], reference.rows])[: len(rows)], target)
-    _check_reading(model, _of_target(sums, values.ndim == 3, model, target), own)
-    base = float(own[1:].mean())
-    if flavour == PATH:
-        base = float(_of_target(bases, bases.size > 1, model, target).item())
+    _check_reading(model, shares.sums, own)
+    base = float(own[1:].mean()) if shares.base is None else shares.base
     notes = []
     if flavour == PATH:
         notes.append("Absent features follow the trees' own training counts; the background rows were not used.")
-    if explainer.model_output == "probability":
+    if target.output == "probability" and shares.rescaled:
         notes.append("shap shares the logit and rescales it to the probability, row by row of the background.")
     if model.card.modality == "tabular" and players.owner.size > players.count:
         notes.append("A category's value is the sum over its encoded parts.")
     told = f", {len(reference.rows)} background rows" if flavour == INTERVENTIONAL else ""
     return Attribution(
-        credit(features, players, sample.x.ndim),
+        credit(shares.values, players, sample.x.ndim),
         base_value=base,
         settled=Settled("exact"),
         notes=tuple(notes),
         flavour=flavour.replace("_", " ") + told,
+    )
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What trees say of the target: values (features,) of the first row, and sums (rows,) for all."""
+
+    values: np.ndarray
+    sums: np.ndarray
+    base: float | None = None  # the start, where the trees know it themselves
+    rescaled: bool = False  # whether a logit's values were rescaled to a probability
+
+
+def _by_rows(model: Model, target: Target, rows: np.ndarray) -> Shares:
+    """The interventional flavour; rows (1 + background rows, features)."""
+    trees = _half_log_odds(model.trees) or readable(model.trees, target.index) or model.trees
+    explainer = _explainer(model, trees, target, rows[1:], INTERVENTIONAL)
+    rows = _ranked(explainer, rows)
+    values = np.asarray(explainer.shap_values(rows[:1], check_additivity=False))
+    sums = np.asarray(explainer.model.predict(rows))
+    each = values.ndim == 3
+    return Shares(
+        _of_target(values, each, model, target)[0],
+        _of_target(sums, each, model, target),
+        rescaled=explainer.model_output == "probability",
+    )
+
+
+def _by_counts(model: Model, target: Target, rows: np.ndarray) -> Shares:
+    """The tree_path_dependent flavour; boosters are asked themselves, since they know their categories."""
+    booster = boosters.inside(model.trees)
+    if booster is not None:
+        if target.output == "probability":
+            raise UserError(CHANCES)
+        known = getattr(model.network, "knowledge", None)
+        found = np.asarray(booster.contributions(rows if known is None else known.table(rows)), dtype=np.float64)
+        found = _of_target(np.moveaxis(found, 1, -1) if found.ndim == 3 else found, found.ndim == 3, model, target)
+        return Shares(found[0, :-1], found.sum(1), float(found[0, -1]))
+    explainer = _explainer(model, _half_log_odds(model.trees) or model.trees, target, None, PATH)
+    values = np.asarray(explainer.shap_values(rows, check_additivity=False))
+    bases, each = np.asarray(explainer.expected_value), values.ndim == 3
+    return Shares(
+        _of_target(values, each, model, target)[0],
+        _of_target(values.sum(1) + bases, each, model, target),
+        float(_of_target(bases, bases.size > 1, model, target).item()),
     )
 
 
@@ -109,7 +148,7 @@ def _readable() -> Iterator[None]:
         raise UserError(CATEGORIES) from error
 
 
-def _explainer(model: Model, target: Target, background: np.ndarray, flavour: str) -> Any:
+def _explainer(model: Model, trees: Any, target: Target, background: np.ndarray | None, flavour: str) -> Any:
     from shap import TreeExplainer
     from shap.maskers import Independent
 
@@ -119,9 +158,8 @@ def _explainer(model: Model, target: Target, background: np.ndarray, flavour: st
             " would give wrong values. Use KernelSHAP, which asks any model."
         )
     rows = None
-    if flavour == INTERVENTIONAL:  # a bare array of more than 100 rows would be thinned silently
+    if background is not None:  # a bare array of more than 100 rows would be thinned silently
         rows = Independent(background, max_samples=len(background))
-    trees = _half_log_odds(model.trees) or model.trees
 
     def build(output: str) -> Any:
         return TreeExplainer(trees, rows, feature_perturbation=flavour, model_output=output)
@@ -130,10 +168,7 @@ def _explainer(model: Model, target: Target, background: np.ndarray, flavour: st
     leaves = explainer.model.tree_output  # "log_odds", "probability", "raw_value" or None if the library cannot tell
     if target.output == "probability" and leaves != "probability":
         if model.card.task != "binary" or flavour != INTERVENTIONAL or leaves != "log_odds":
-            raise UserError(
-                "Tree SHAP explains a probability of these trees only for a binary model in the interventional flavour."
-                " Explain the logit instead."
-            )
+            raise UserError(CHANCES)
         explainer = build("probability")
     elif target.output == "logit" and leaves == "probability":
         raise UserError("These trees vote in probabilities and have no logit. Explain the probability instead.")

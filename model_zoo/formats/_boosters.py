@@ -1,0 +1,58 @@
+"""What the three boosters' files have in common: a booster and its owner's words become an Opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from model_zoo import boosters
+from model_zoo.facts import Facts
+from model_zoo.files import ModelFile, Opened
+from model_zoo.types import UserError
+
+
+def missing(library: str) -> UserError:
+    """That a library is not installed."""
+    return UserError(f"To open {library} models, install it: pip install 'assay[formats]'.")
+
+
+def failure(file: ModelFile, library: str, ending: str, error: Exception) -> UserError:
+    """That a library could not read a file, in its own words."""
+    said = " ".join(str(error).split())[:160].rstrip(". ")
+    return UserError(
+        f"{library} could not read {file.name} ({said or type(error).__name__}); it is damaged, cut off or of a newer"
+        f" version. Save it again with save_model('model{ending}')."
+    )
+
+
+def opened(own: Any, library: str, trees: int, said: Facts) -> Opened:
+    """The booster with what it says of its columns, its task and its classes."""
+    one = boosters.booster(own)
+    assert one is not None
+    known = one.knowledge()
+    columns = tuple(_with_categories(known.columns, said)) if said.background else known.columns
+    guess = Facts(
+        modality="tabular",
+        task=one.task,
+        output="value" if one.task == "regression" else "logit" if one.logits else "probability",
+        labels=one.classes or (),
+        columns=columns,
+    )
+    grown = (
+        f"{trees:,} trees of {len(columns):,} columns" if one.trees else f"a linear model of {len(columns):,} columns"
+    )
+    return Opened(own, guess, f"{library} {one.task} model, {grown}")
+
+
+def _with_categories(columns: Any, said: Facts) -> Any:
+    """The columns, with the categories that the background has where the file has none."""
+    from dataclasses import replace
+
+    from model_zoo.modalities.tabular import TableInput
+
+    lacking = [one.name for one in columns if one.kind == "category" and not one.categories]
+    rows = TableInput().rows(said.background.encode(), "the background") if lacking else ()
+    for one in columns:
+        if one.name in lacking and rows and one.name in rows[0]:
+            yield replace(one, categories=tuple(sorted({row[one.name] for row in rows})))
+        else:
+            yield one

@@ -1,0 +1,184 @@
+"""Boosters' files: their predictions, their own tree SHAP and KernelSHAP over all coalitions are the answers."""
+
+from __future__ import annotations
+
+import catboost
+import lightgbm
+import numpy as np
+import pytest
+import xgboost
+from corpus_files import boosters as made
+
+import explainers
+from model_zoo import boosters, wrap
+from model_zoo.facts import Facts
+from model_zoo.files import ModelFile
+from model_zoo.opening import CONTAINED, format_of, open_file, read
+from model_zoo.types import Capability, UserError
+
+ROWS = made.data()[0][:40]
+X = ROWS[7]
+
+
+def saved(own, tmp_path, ending: str) -> ModelFile:
+    path = tmp_path / f"model{ending}"
+    own.save_model(str(path))
+    return ModelFile(path)
+
+
+TRAINED = {
+    "xgboost two": (lambda: made.xgboosted("binary:logistic", made.two()), ".ubj"),
+    "xgboost three": (lambda: made.xgboosted("multi:softprob", made.three(), num_class=3), ".json"),
+    "xgboost value": (lambda: made.xgboosted("reg:squarederror", made.number()), ".ubj"),
+    "lightgbm two": (lambda: made.lightgbm_booster("binary", made.two()), ".txt"),
+    "lightgbm three": (lambda: made.lightgbm_booster("multiclass", made.three(), num_class=3), ".txt"),
+    "lightgbm value": (lambda: made.lightgbm_booster("regression", made.number()), ".txt"),
+    "catboost two": (lambda: made.catboosted("Logloss", made.two()), ".cbm"),
+    "catboost three": (lambda: made.catboosted("MultiClass", made.three()), ".cbm"),
+    "catboost value": (lambda: made.catboosted("RMSE", made.number()), ".cbm"),
+    "catboost depthwise": (lambda: made.catboosted("Logloss", made.two(), grow_policy="Depthwise"), ".cbm"),
+    "catboost lossguide three": (lambda: made.catboosted("MultiClass", made.three(), grow_policy="Lossguide"), ".cbm"),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_interventional_game_is_that_of_kernel_shap(name: str, tmp_path) -> None:
+    train, ending = TRAINED[name]
+    model = open_file(saved(train(), tmp_path, ending), trusted=CONTAINED)
+    for target in range(len(model.card.labels)):
+        trees = explainers.explain(model, X, "tree_shap", target=target, background=ROWS)
+        kernel = explainers.explain(model, X, "kernel_shap", target=target, background=ROWS)
+        np.testing.assert_allclose(trees.values, kernel.values, atol=5e-5)
+        assert trees.base_value == pytest.approx(kernel.base_value, abs=5e-5)
+        assert np.abs(trees.values).max() > 1e-3
+
+
+def own_shap(own) -> np.ndarray:
+    """(outputs, features + 1) of X, by the library itself."""
+    if isinstance(own, xgboost.Booster):
+        rows = xgboost.DMatrix(X[None], feature_names=list(made.NAMES))
+        return np.atleast_2d(own.predict(rows, pred_contribs=True)[0])
+    if isinstance(own, lightgbm.Booster):
+        return own.predict(X[None], pred_contrib=True)[0].reshape(-1, 5)
+    return np.atleast_2d(own.get_feature_importance(catboost.Pool(X[None]), type="ShapValues")[0])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_path_dependent_flavour_is_the_librarys_own(name: str, tmp_path) -> None:
+    train, ending = TRAINED[name]
+    own = train()
+    model = open_file(saved(own, tmp_path, ending), trusted=CONTAINED)
+    for target, theirs in enumerate(own_shap(own)):
+        index = 1 if model.card.task == "binary" else target
+        found = explainers.explain(model, X, "tree_shap", target=index, feature_perturbation="tree_path_dependent")
+        np.testing.assert_allclose(found.values, theirs[:-1], atol=1e-6)
+        assert found.base_value == pytest.approx(theirs[-1], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if name.endswith("two")])
+def test_both_classes_and_the_probability_of_two_are_explained(name: str, tmp_path) -> None:
+    train, ending = TRAINED[name]
+    model = open_file(saved(train(), tmp_path, ending), trusted=CONTAINED)
+    yes, no = (explainers.explain(model, X, "tree_shap", target=index, background=ROWS) for index in (1, 0))
+    np.testing.assert_allclose(yes.values, -no.values)
+    chance = explainers.explain(model, X, "tree_shap", target=1, output="probability", background=ROWS)
+    assert chance.values.sum() + chance.base_value == pytest.approx(model.predict(model.sample(X)).probabilities[1])
+
+
+CATEGORICAL = {
+    "xgboost": (lambda: made.xgboosted("binary:logistic", made.two(), True), ".json"),
+    "lightgbm": (lambda: made.lightgbm_booster("binary", made.two(), True), ".txt"),
+    "catboost": (lambda: made.catboosted("Logloss", made.two(), True), ".cbm"),
+}
+
+
+@pytest.mark.parametrize("name", CATEGORICAL)
+def test_categories_are_said_in_words(name: str, tmp_path) -> None:
+    train, ending = CATEGORICAL[name]
+    own = train()
+    file = saved(own, tmp_path, ending)
+    model = open_file(file, Facts(background=made.csv()), trusted=CONTAINED)
+    colour = model.card.columns[-1]
+    assert (colour.kind, colour.categories) == ("category", made.COLOURS)
+    red, blue = (model.predict(model.sample({**made.ROW, "colour": one})).raw[0] for one in ("red", "blue"))
+    assert red > blue + 0.1
+    found = explainers.explain(
+        model, made.ROW, "tree_shap", target=1, feature_perturbation="tree_path_dependent", background=made.csv()
+    )
+    assert dict(zip((cell.name for cell in found.sample.view.cells), found.values, strict=True))["colour"] > 0.05
+    assert found.values.sum() + found.base_value == pytest.approx(red, abs=1e-5)
+    with pytest.raises(UserError, match="categor"):
+        explainers.explain(model, made.ROW, "tree_shap", target=1)
+
+
+def test_categories_that_the_file_does_not_keep_are_asked_for(tmp_path) -> None:
+    file = saved(CATEGORICAL["catboost"][0](), tmp_path, ".cbm")
+    assert "'colour' are not in the file" in read(file, trusted=CONTAINED).problem
+    with pytest.raises(UserError, match="give rows of its data as a CSV"):
+        open_file(file, trusted=CONTAINED)
+
+
+def test_lightgbm_says_the_ranges_of_its_columns(tmp_path) -> None:
+    file = saved(made.lightgbm_booster("regression", made.number()), tmp_path, ".txt")
+    age = open_file(file, trusted=CONTAINED).card.columns[0]
+    numbers = made.data()[0][:, 0]
+    assert (age.low, age.high) == pytest.approx((numbers.min(), numbers.max()))
+
+
+def test_catboost_keeps_its_class_names(tmp_path) -> None:
+    own = made.catboosted("Logloss", np.where(made.two(), "yes", "no"))
+    assert open_file(saved(own, tmp_path, ".cbm"), trusted=CONTAINED).card.labels == ("no", "yes")
+
+
+@pytest.mark.parametrize("package", ["lightgbm", "catboost", "xgboost"])
+def test_wrappers_for_scikit_learn_keep_their_categories(package: str) -> None:
+    frame = made.frame()
+    if package == "lightgbm":
+        own = lightgbm.LGBMClassifier(n_estimators=5, num_leaves=5, n_jobs=1, verbose=-1).fit(frame, made.two())
+    elif package == "xgboost":
+        own = xgboost.XGBClassifier(n_estimators=5, max_depth=3, n_jobs=1, enable_categorical=True).fit(
+            frame, made.two()
+        )
+    else:
+        frame["colour"] = frame["colour"].astype(str)
+        own = catboost.CatBoostClassifier(iterations=5, depth=3, verbose=0, allow_writing_files=False)
+        own.fit(frame, made.two(), cat_features=["colour"])
+    background = frame.head(20)
+    columns = wrap(made.xgboosted("binary:logistic", made.two(), True)).card.columns if package == "catboost" else None
+    model = wrap(own, background=background, columns=columns)
+    expected = own.predict_proba(frame.iloc[[3]])[0]
+    np.testing.assert_allclose(model.predict(model.sample(frame.iloc[3])).probabilities, expected, atol=1e-6)
+
+
+def test_a_booster_without_trees_is_told() -> None:
+    with pytest.raises(UserError, match="has no trees"):
+        boosters.booster(made.xgboosted("binary:logistic", made.two(), rounds=0))
+
+
+def test_a_linear_booster_has_no_trees_to_follow(tmp_path) -> None:
+    own = made.xgboosted("reg:squarederror", made.number(), booster="gblinear")
+    assert Capability.TREES not in open_file(saved(own, tmp_path, ".json"), trusted=CONTAINED).can
+
+
+@pytest.mark.parametrize("name", CATEGORICAL)
+def test_a_file_that_was_cut_off_is_told_in_a_sentence(name: str, tmp_path) -> None:
+    train, ending = CATEGORICAL[name]
+    file = saved(train(), tmp_path, ending)
+    file.path.write_bytes(file.path.read_bytes()[: file.size * 3 // 5])
+    cut = ModelFile(file.path)
+    assert format_of(cut).id == f"{name}_file"
+    with pytest.raises(UserError, match="cut off"):
+        open_file(cut, trusted=CONTAINED)
+
+
+def test_the_old_binary_format_of_xgboost_is_known(tmp_path) -> None:
+    path = tmp_path / "old.model"
+    path.write_bytes(b"binf" + bytes(200))
+    with pytest.raises(UserError, match="no longer reads since"):
+        open_file(ModelFile(path), trusted=CONTAINED)
+
+
+def test_only_the_sandbox_opens_them(tmp_path) -> None:
+    file = saved(made.xgboosted("binary:logistic", made.two()), tmp_path, ".json")
+    with pytest.raises(UserError, match="sandboxed worker"):
+        open_file(file)
