@@ -6,6 +6,7 @@ row. It may want the companions of token ids (a mask of what is text, segments, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -13,6 +14,7 @@ import torch
 
 from model_zoo import lookup
 from model_zoo.facts import Facts
+from model_zoo.files import ModelFile
 from model_zoo.model import tensor_of
 from model_zoo.types import UserError
 
@@ -38,7 +40,11 @@ class Graph(torch.nn.Module):
     batch: rows that it takes at once; None: any number.
     pad: the token id that is no text, for the mask.
     last: the channels are the last axis of a picture there.
+    kind: the type that it takes, where that is another than the model's.
+    mark: what tells this file from others: its digest, for not all that counts is in the parameters.
     """
+
+    mark: torch.Tensor
 
     def __init__(
         self,
@@ -48,6 +54,8 @@ class Graph(torch.nn.Module):
         batch: int | None = None,
         pad: int | None = None,
         last: bool = False,
+        kind: torch.dtype | None = None,
+        mark: bytes = b"",
     ) -> None:
         super().__init__()
         self.network = network
@@ -55,6 +63,8 @@ class Graph(torch.nn.Module):
         self.batch = batch
         self.pad = pad
         self.last = last
+        self.kind = kind
+        self.register_buffer("mark", torch.frombuffer(bytearray(mark or b"\0"), dtype=torch.uint8), persistent=True)
 
     def forward(self, x: torch.Tensor) -> Any:
         """Scores of inputs x (n, ...), whatever the number of rows that the graph was made for."""
@@ -71,6 +81,8 @@ class Graph(torch.nn.Module):
     def _run(self, x: torch.Tensor) -> Any:
         if self.last:
             x = x.permute(0, 2, 3, 1)
+        if self.kind is not None:
+            x = x.to(self.kind)
         return self.network(*(self._given(role, x) for role in self.roles))
 
     def _given(self, role: str, x: torch.Tensor) -> torch.Tensor:
@@ -128,7 +140,7 @@ def example(facts: Facts, dtype: torch.dtype, rows: int = 1) -> torch.Tensor | N
 def fitted(graph: Graph, x: torch.Tensor) -> tuple[Graph, tuple[str, ...]]:
     """The graph with the number of rows that it takes at once, found on rows x (2, ...), and a sentence if not any."""
     with torch.no_grad():
-        if _any_number(graph, x):
+        if any_number(graph, x):
             return graph, ()
         for count in BATCHES:
             if count * x[0].numel() > LARGEST:
@@ -149,7 +161,7 @@ def alone(count: int) -> str:
     return f"It was made for batches of {count:,}, so inputs are run {how}, which takes longer."
 
 
-def _any_number(graph: Graph, x: torch.Tensor) -> bool:
+def any_number(graph: Graph, x: torch.Tensor) -> bool:
     """Whether two rows together have the scores that each has alone."""
     try:
         both = tensor_of(graph(x.clone()))
@@ -161,6 +173,26 @@ def _any_number(graph: Graph, x: torch.Tensor) -> bool:
     if any(one.shape != both[:1].shape for one in each):
         return False
     return torch.allclose(both, torch.cat(each), rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def mark(file: ModelFile) -> bytes:
+    """The sha256 of a file."""
+    with file.open() as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def texts(tokenizer: str, length: int) -> Any:
+    """How texts become ids where a graph takes just so many: filled up to that length, by tokens of nobody."""
+    from tokenizers import Tokenizer
+
+    from model_zoo.modalities.text import TextInput
+
+    pad = pad_of(tokenizer)
+    if not tokenizer or pad is None:
+        return None
+    found = Tokenizer.from_str(tokenizer)
+    found.enable_padding(length=length, pad_id=pad, pad_token=found.id_to_token(pad))
+    return TextInput(found, limit=length)
 
 
 def pad_of(tokenizer: str) -> int | None:

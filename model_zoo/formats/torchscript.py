@@ -31,7 +31,9 @@ def _open(file: ModelFile, said: Facts) -> Opened:
 
     script = _loaded(file)
     roles, names = _signature(script, file.name)
-    graph = _graphs.Graph(_graphs.Script(script), roles, pad=_graphs.pad_of(said.tokenizer))
+    graph = _graphs.Graph(
+        _graphs.Script(script), roles, pad=_graphs.pad_of(said.tokenizer), mark=_graphs.mark(file)
+    )
     guess = guessing.by_network(script)
     if "x" in names and (len(roles) > 1 or names[roles.index("x")].lower() == "input_ids"):
         guess = Facts(modality="text")

@@ -1,0 +1,79 @@
+"""An ONNX file read and weighed before any of it is run: UserError says in a sentence what is wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import onnx
+
+from model_zoo.files import ModelFile
+from model_zoo.types import UserError
+
+LARGEST_FILE = 2 << 30  # bytes: what a protocol buffer can hold
+LARGEST_INPUT = 1 << 27  # numbers in one row of a declared input
+MOST_NODES = 200_000
+
+
+def checked(file: ModelFile) -> onnx.ModelProto:
+    """The model in a file, valid, whole and of a size that can be."""
+    if file.size > LARGEST_FILE:
+        raise UserError(f"{file.name} is larger than 2 GB, which an ONNX file cannot be; save it again as one file.")
+    try:
+        with file.open() as stream:
+            model = onnx.load_model_from_string(stream.read())
+    except Exception as error:  # DecodeError of whichever protobuf is installed
+        raise UserError(
+            f"{file.name} begins like an ONNX file and cannot be read to its end: it was cut off or damaged. Save or"
+            " upload it again."
+        ) from error
+    for one in tensors(model):
+        if one.data_location == onnx.TensorProto.EXTERNAL or one.external_data:
+            raise UserError(
+                f"{file.name} keeps its weights in other files, which are not opened; save it as one file:"
+                " onnx.save(onnx.load(path), path, save_as_external_data=False)."
+            )
+        if any(size < 0 for size in one.dims) or math.prod(one.dims) > 16 * max(1, file.size):
+            raise UserError(f"{file.name} claims a tensor of the shape {list(one.dims)}, more than the file can hold.")
+    if sum(1 for _ in _nodes(model)) > MOST_NODES:
+        raise UserError(f"{file.name} has more than {MOST_NODES:,} operators, which no such model needs.")
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:  # ValidationError, and what its parts raise
+        said = " ".join(str(error).split())[:160].rstrip(". ")
+        raise UserError(
+            f"{file.name} is not a valid ONNX model; the checker said: {said}. Export it again, with an opset from 17"
+            f" to {onnx.defs.onnx_opset_version()}."
+        ) from error
+    return model
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a model holds: weights, constants, those of graphs inside nodes."""
+    graphs = [model.graph]
+    nodes = [node for one in model.functions for node in one.node]
+    while graphs or nodes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield sparse.values
+                yield sparse.indices
+            nodes.extend(graph.node)
+            continue
+        for one in nodes.pop().attribute:
+            yield from (one.t, *one.tensors) if one.HasField("t") else one.tensors
+            for sparse in (one.sparse_tensor, *one.sparse_tensors) if one.HasField("sparse_tensor") else ():
+                yield sparse.values
+                yield sparse.indices
+            graphs.extend((one.g, *one.graphs) if one.HasField("g") else one.graphs)
+
+
+def _nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    waiting = [*model.graph.node, *(node for one in model.functions for node in one.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for one in node.attribute:
+            for graph in (one.g, *one.graphs) if one.HasField("g") else one.graphs:
+                waiting.extend(graph.node)

@@ -1,0 +1,279 @@
+"""What an ONNX model takes and returns, its own runtime, and the conversions that are held against it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import onnx
+import torch
+
+from model_zoo import vision
+from model_zoo.facts import Facts
+from model_zoo.formats import _graphs
+from model_zoo.formats._onnx.checking import LARGEST_INPUT
+from model_zoo.formats._onnx.interpreter import all_nodes
+from model_zoo.formats._onnx.interpreter import converted as interpreted
+from model_zoo.formats._onnx.quantised import ROUNDING
+from model_zoo.formats._onnx.registry import Unsupported
+from model_zoo.formats._onnx.tensors import TYPES, from_array
+from model_zoo.model import tensor_of
+from model_zoo.types import UserError
+
+CLOSE = 1e-4  # of the largest score: how near a conversion has to come
+SCORES = ("logits", "scores", "probabilities", "output_probability", "probs", "predictions", "output")
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The one input that a person's sample goes into, and the one output that is explained."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: torch.dtype
+    names: tuple[str, ...]  # of all inputs
+    roles: tuple[str, ...]
+    output: str
+    notes: tuple[str, ...]
+
+    @property
+    def type(self) -> str:
+        """The type of the input in words."""
+        return str(self.dtype)
+
+    @property
+    def batch(self) -> int | None:
+        """Rows that it takes at once; None: any number."""
+        return self.shape[0] if self.shape else None
+
+
+def signature(model: onnx.ModelProto, title: str) -> Signature:
+    """Inputs and outputs of a model; UserError where they are none that can be explained."""
+    own = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in own]
+    for one in inputs:
+        if one.type.WhichOneof("value") != "tensor_type" or one.type.tensor_type.elem_type not in TYPES:
+            raise UserError(
+                f"{title} takes {one.name} as something else than a tensor of numbers; a model of one tensor is"
+                " expected. Export the model without its own reading of texts or tables."
+            )
+    roles = _graphs.roles([one.name for one in inputs], title)
+    main = inputs[roles.index("x")]
+    sizes = tuple(_size(one) for one in main.type.tensor_type.shape.dim)
+    if math.prod(one or 1 for one in sizes) > LARGEST_INPUT:
+        raise UserError(f"{title} declares an input of the shape {list(sizes)}, larger than any sample.")
+    output, notes = _output(model, title)
+    return Signature(
+        main.name,
+        sizes,
+        TYPES[main.type.tensor_type.elem_type],
+        tuple(one.name for one in inputs),
+        roles,
+        output,
+        notes,
+    )
+
+
+def _size(dimension: Any) -> int | None:
+    return dimension.dim_value if dimension.HasField("dim_value") and dimension.dim_value > 0 else None
+
+
+def _output(model: onnx.ModelProto, title: str) -> tuple[str, tuple[str, ...]]:
+    """The output with the scores; a list of labels and chances (ZipMap, of scikit-learn) is undone."""
+    maps = {one.output[0]: one.input[0] for one in model.graph.node if one.op_type == "ZipMap"}
+    for one in model.graph.output:
+        if one.name in maps:
+            made = onnx.helper.make_tensor_value_info(maps[one.name], onnx.TensorProto.FLOAT, None)
+            model.graph.output.remove(one)
+            kept = [node for node in model.graph.node if node.op_type != "ZipMap"]
+            del model.graph.node[:]
+            model.graph.node.extend(kept)
+            model.graph.output.append(made)
+            break
+    found = [
+        one
+        for one in model.graph.output
+        if one.type.WhichOneof("value") == "tensor_type" and TYPES.get(one.type.tensor_type.elem_type) in FLOATS
+    ]
+    if not found:
+        raise UserError(
+            f"{title} returns no tensor of floats; expected scores (n, outputs). Export the scores with it."
+        )
+    flat = [one for one in found if len(one.type.tensor_type.shape.dim) in (0, 1, 2)] or found
+    named = [one for one in flat if one.name.lower() in SCORES]
+    best = min(named, key=lambda one: SCORES.index(one.name.lower())) if named else flat[0]
+    others = [one.name for one in model.graph.output if one.name != best.name]
+    note = f"It returns {len(others) + 1} outputs; {best.name} is explained, {', '.join(others[:4])} ignored."
+    return best.name, (note,) if others else ()
+
+
+def described(model: onnx.ModelProto) -> str:
+    """The model in a line."""
+    opset = max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=0)
+    count = sum(math.prod(one.dims) for one in model.graph.initializer)
+    made = f", written by {model.producer_name} {model.producer_version}".rstrip() if model.producer_name else ""
+    return f"ONNX, opset {opset}{made}, {len(model.graph.node):,} operators, {count:,} weights"
+
+
+@final
+class Session(torch.nn.Module):
+    """The model in onnxruntime: tensors in, scores out, no gradient."""
+
+    def __init__(self, model: onnx.ModelProto, signature: Signature, title: str) -> None:
+        super().__init__()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises classes of its own
+            said = " ".join(str(error).split()).rpartition(" : ")[2][:200].rstrip(". ")
+            raise UserError(
+                f"{title} cannot be run by onnxruntime {onnxruntime.__version__}; it said: {said}. Export it again with"
+                " the operators and an opset that it knows, such as 17."
+            ) from error
+        self._signature = signature
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """The output that is explained."""
+        given = {
+            name: one.detach().cpu().contiguous().numpy()
+            for name, one in zip(self._signature.names, inputs, strict=True)
+        }
+        (found,) = self._session.run([self._signature.output], given)
+        return from_array(np.asarray(found)).to(inputs[0].device)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A conversion that agrees, and who made it if not we; or why there is none."""
+
+    graph: _graphs.Graph | None
+    by: str = ""
+    reason: str = ""
+
+
+def converted(
+    model: onnx.ModelProto, original: _graphs.Graph, settings: dict[str, Any], inputs: torch.Tensor | None
+) -> Found:
+    """The first conversion whose scores are those of the original."""
+    rounding = sorted({one.op_type for one in all_nodes(model.graph)} & set(ROUNDING))
+    if rounding:
+        return Found(None, reason=f"its numbers are rounded on the way ({', '.join(rounding)}), so it has no gradient")
+    reason = ""
+    output = original.network._signature.output
+    for by, convert in (("", interpreted), ("onnx2torch", _onnx2torch), ("onnx2pytorch", _onnx2pytorch)):
+        try:
+            network = Chosen(convert(model), [one.name for one in model.graph.output].index(output))
+            graph = _graphs.Graph(network.eval().requires_grad_(False), **settings)
+            if inputs is None or _agrees(graph, original, inputs):
+                return Found(graph, by)
+            reason = reason or "its scores by torch are not those of onnxruntime"
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Unsupported as error:
+            reason = f"torch lacks {error}"
+        except Exception as error:  # a converter may raise anything
+            said = " ".join(str(error).split())[:120] or type(error).__name__
+            reason = reason or f"torch could not run it: {said}"
+    return Found(None, reason=reason)
+
+
+@final
+class Chosen(torch.nn.Module):
+    """A network of several outputs, with the one that is explained."""
+
+    def __init__(self, network: Any, place: int) -> None:
+        super().__init__()
+        self.network = network
+        self.place = place
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        """That output."""
+        found = self.network(*inputs)
+        return found[self.place] if isinstance(found, (tuple, list)) else found
+
+
+def _onnx2torch(model: onnx.ModelProto) -> Any:
+    vision.ready()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx2torch import convert
+
+        return convert(model)
+
+
+def _onnx2pytorch(model: onnx.ModelProto) -> Any:
+    vision.ready()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx2pytorch import ConvertModel
+
+        return ConvertModel(model, experimental=True)
+
+
+def made_up(facts: Facts, signature: Signature) -> torch.Tensor | None:
+    """Two made-up inputs of the declared shape, as the model of Assay gives them; None where it is not known."""
+    kind = signature.dtype if signature.dtype in FLOATS else torch.float32
+    if facts.modality == "image" and facts.size is None:
+        for side in (224, 64):
+            if all(one is None for one in signature.shape[2:]):
+                return _graphs.example(Facts(modality="image", channels=facts.channels, size=(side, side)), kind, 2)
+        return None
+    return _graphs.example(facts, kind, 2)
+
+
+def _agrees(graph: _graphs.Graph, original: _graphs.Graph, inputs: torch.Tensor) -> bool:
+    """Whether the scores are the original's; settles how many rows the graph takes at once."""
+    with torch.no_grad():
+        if not _graphs.any_number(graph, inputs):
+            graph.batch = original.batch or 1
+        expected = tensor_of(original(inputs.clone()))
+        found = tensor_of(graph(inputs.clone()))
+        return _near(found, expected)
+
+
+def _near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    if found.shape != expected.shape:
+        return False
+    wide = expected.double()
+    known = wide.isfinite()
+    if not torch.equal(known, found.isfinite()) or not bool(known.any()):
+        return torch.equal(known, found.isfinite())
+    scale = max(float(wide[known].abs().max()), 1e-3)
+    return float((found.double() - wide)[known].abs().max()) <= CLOSE * scale
+
+
+def settled(graph: _graphs.Graph, original: _graphs.Graph, title: str) -> Callable[[Any], None]:
+    """A check of the first real input x: UserError where torch's scores are not those of onnxruntime."""
+
+    def settle(x: Any) -> None:
+        inputs = torch.as_tensor(np.asarray(x))[None]
+        inputs = inputs.float() if inputs.is_floating_point() else inputs
+        device = next((one.device for one in graph.parameters()), inputs.device)
+        with torch.no_grad():
+            expected = tensor_of(original(inputs))
+            found = tensor_of(graph(inputs.to(device))).cpu()
+        if not _near(found, expected):
+            apart = (
+                float((found.double() - expected.double()).abs().max()) if found.shape == expected.shape else "shape"
+            )
+            raise UserError(
+                f"{title} run by torch does not agree with onnxruntime on this input ({apart:.2g} apart); open it as a"
+                ' black box instead: architecture="onnxruntime".'
+                if isinstance(apart, float)
+                else f"{title} run by torch returns another shape than onnxruntime on this input; open it as a black"
+                ' box instead: architecture="onnxruntime".'
+            )
+
+    return settle
