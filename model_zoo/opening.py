@@ -218,7 +218,7 @@ def built(opened: Opened, facts: Facts, name: str, device: str = "cpu") -> Model
         modality=modality,
         task=facts.task,
         output=facts.output,
-        class_names=facts.labels or None,
+        class_names=facts.labels or _tokens(opened, facts) or None,
         columns=columns,
         background=rows,
         embedding=facts.embedding or None,
@@ -230,6 +230,14 @@ def built(opened: Opened, facts: Facts, name: str, device: str = "cpu") -> Model
     if opened.settle is not None:
         model.settle = opened.settle
     return model
+
+
+def _tokens(opened: Opened, facts: Facts) -> tuple[str, ...]:
+    """What a language model's outputs are called: a network of bare weights is told its tokenizer here, if it asks."""
+    reads = getattr(opened.network, "reads", None)
+    if not callable(reads) or opened.input is not None or not facts.tokenizer:
+        return ()
+    return reads(facts.tokenizer)
 
 
 def _input(facts: Facts) -> Any:

@@ -108,9 +108,13 @@ def logits(network: Any, x: np.ndarray) -> np.ndarray:
 
 def image_scores(architecture: str, folder: Path, x: np.ndarray) -> np.ndarray:
     """What the library says of pixels (channels, height, width)."""
+    return pixels(getattr(library(), architecture).from_pretrained(folder).eval(), x)
+
+
+def pixels(network: Any, x: np.ndarray) -> np.ndarray:
+    """The same of a network at hand."""
     import torch
 
-    network = getattr(library(), architecture).from_pretrained(folder).eval()
     with torch.no_grad():
         return network(pixel_values=torch.as_tensor(x)[None]).logits[0].numpy()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from model_zoo.facts import Facts
 
+SQUEEZED = 0.0  # a crop of nothing: all of the photo is squeezed to the size
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # PIL's numbers
 
 
@@ -41,21 +42,21 @@ def facts(said: dict[str, Any], config: dict[str, Any]) -> Facts:
     )
 
 
-def _geometry(said: dict[str, Any], own: tuple[int, int]) -> tuple[tuple[int, int], float | None]:
-    """Height and width that the network gets, and the share of the largest such box; None where all is squeezed."""
+def _geometry(said: dict[str, Any], own: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """Height and width that the network gets, and the share of the largest such box; SQUEEZED where all of it is."""
     wanted = said.get("size")
     edge = wanted.get("shortest_edge") if isinstance(wanted, dict) else None
     edge = wanted if isinstance(wanted, int) and "crop_pct" in said else edge
     share = said.get("crop_pct")
     cut = _pair(said.get("crop_size")) if said.get("do_center_crop") else None
     if isinstance(edge, int) and isinstance(share, (int, float)) and 0 < share <= 1 and cut is None:
-        return (edge, edge), (None if edge >= 384 else float(share))  # ConvNeXT's rule
+        return (edge, edge), (SQUEEZED if edge >= 384 else float(share))  # ConvNeXT's rule
     if cut is not None:
-        before = edge if isinstance(edge, int) else min(_pair(wanted) or cut)
-        return cut, (min(1.0, min(cut) / before) if before > 0 else None)
+        before = edge if isinstance(edge, int) and edge > 0 else min(_pair(wanted) or cut)
+        return cut, min(1.0, min(cut) / before)
     if isinstance(edge, int):
         return (edge, edge), 1.0
-    return (_pair(wanted) or own), None
+    return (_pair(wanted) or own), SQUEEZED
 
 
 def _pair(said: Any) -> tuple[int, int] | None:

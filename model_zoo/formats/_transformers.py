@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from model_zoo import vision
+from model_zoo.formats import _hf_tokenizer
 from model_zoo.formats._hf_config import contradiction
 from model_zoo.types import UserError
 
@@ -100,6 +101,12 @@ class TextScores(torch.nn.Module):
             body.config.pad_token_id = self.pad  # decoders look for it, to find the last token of each text
         self._taken = _taken(body)
 
+    def reads(self, tokenizer: str) -> tuple[str, ...]:
+        """Take the pad from the text of a tokenizer.json; outputs have no names in it."""
+        self.pad = _pad(tokenizer, self.pad)
+        self.body.config.pad_token_id = self.pad
+        return ()
+
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits (n, outputs)."""
         given = _given(ids, (ids != self.pad).long(), self._taken)
@@ -119,6 +126,12 @@ class NextToken(torch.nn.Module):
         self.body = body
         self.pad = NO_PAD if pad is None else pad
         self._taken = _taken(body)
+
+    def reads(self, tokenizer: str) -> tuple[str, ...]:
+        """Take the pad from the text of a tokenizer.json, and from its vocabulary the names of the outputs."""
+        self.pad = _pad(tokenizer, self.pad)
+        found = _hf_tokenizer.parsed(tokenizer, "the card")
+        return _hf_tokenizer.spellings(found, self.body.get_output_embeddings().weight.shape[0])
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits (n, vocabulary)."""
@@ -142,6 +155,11 @@ class ImageScores(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes)."""
         return self.body(pixel_values=pixels, return_dict=True).logits
+
+
+def _pad(tokenizer: str, otherwise: int) -> int:
+    found = _hf_tokenizer.pad_of(_hf_tokenizer.parsed(tokenizer, "the card"), {}, {})
+    return otherwise if found is None else found
 
 
 def _taken(body: Any) -> frozenset[str]:

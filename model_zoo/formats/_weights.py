@@ -47,8 +47,15 @@ def blank() -> Iterator[None]:
                     return first
             return function(*args, **(kwargs or {}))
 
-    with torch.no_grad(), Skipping():
-        yield
+    # A truncated normal is drawn again until it fits, which numbers that nobody drew never do.
+    init: Any = torch.nn.init
+    drawn = init._no_grad_trunc_normal_
+    init._no_grad_trunc_normal_ = lambda tensor, *args, **named: tensor
+    try:
+        with torch.no_grad(), Skipping():
+            yield
+    finally:
+        init._no_grad_trunc_normal_ = drawn
 
 
 def network_of(weights: Weights, said: Facts, name: str) -> Opened:
