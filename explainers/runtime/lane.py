@@ -1,7 +1,12 @@
-"""A lane: one worker, and the queue of those who ask it; first come first served, in turns among owners."""
+"""A lane: a queue of those who ask, and a few workers, of which one computes at a time.
+
+First come first served, in turns among owners. Each worker serves one source; the lane keeps those that it used last,
+and ends the one that was idle longest where another is needed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable
@@ -9,11 +14,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from explainers.diagnosis import Diagnosis
+from explainers.runtime import watch
 from explainers.runtime.process import Died, Process
-from explainers.types import Cancelled
-from model_zoo.types import UserError
+from explainers.runtime.types import Look, Source
+from explainers.types import Cancelled, Explanation
+from model_zoo.files import Reading
+from model_zoo.types import ModelCard, UserError
 
 GRACE = 5.0  # seconds between asking a worker to stop and killing it
+KEPT = 3  # workers of a lane
+ANSWERS: dict[str, type] = {
+    "look": Look,
+    "rows": tuple,
+    "sample": Look,
+    "read": Reading,
+    "card": ModelCard,
+    "doctor": Diagnosis,
+    "explain": Explanation,
+    "given": Explanation,
+}
 _numbers = itertools.count(1)
 
 
@@ -23,6 +43,7 @@ class Task:
 
     kind: str
     body: Any
+    source: Source | None = None  # whom it asks; at the latest on_start() says
     owner: str = ""
     on_start: Callable[[], bool] = lambda: True  # False: not wanted any more
     on_news: Callable[[str, Any], None] = lambda kind, body: None
@@ -32,19 +53,28 @@ class Task:
 
 
 class Lane:
-    """Serves tasks one at a time on a thread of its own; a worker that died is replaced for the next task."""
+    """Serves tasks one at a time on a thread of its own; a worker that died is replaced when it is needed."""
 
-    def __init__(self, name: str, start: Callable[[], Process]) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[Source], Process],
+        stale: Callable[[Process], bool] = lambda process: False,
+    ) -> None:
+        """start: a new worker for a source; stale: whether an idle one had better be replaced by a new one."""
         self._start = start
+        self._stale = stale
         self._change = threading.Condition()
         self._waiting: list[Task] = []
         self._turns = itertools.count(1)
         self._served: dict[str, int] = {}  # owner -> the last turn; the number of a task says only when it was asked
         self._current: Task | None = None
-        self._process: Process | None = None
-        self._ready = False
-        self._warm = False
-        self._prepared: str | None = None
+        self._pool: list[Process] = []  # the one that was used last is the last; those that were greeted, and a new one
+        self._busy: Process | None = None  # the one that computes the current task
+        self._device: Any = None
+        self._prepared: Source | None = None
+        self._wanted: Source | None = None  # to be prepared as soon as nobody waits
+        self._forgotten: set[str] = set()
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name=f"assay-{name}", daemon=True)
         self._thread.start()
@@ -60,21 +90,12 @@ class Lane:
             self._change.notify_all()
         return task
 
-    def warm(self) -> None:
-        """Start the worker now rather than at the first request."""
+    def prepare(self, source: Source) -> None:
+        """Have a worker load a model while there is nothing else to do."""
         with self._change:
-            self._warm = True
-            self._change.notify_all()
-
-    def prepare(self, model: str) -> None:
-        """Let the worker load a model while it has nothing else to do."""
-        with self._change:
-            if self._prepared == model:
-                return
-            self._prepared = model
-            process = self._process if self._ready else None
-        if process is not None:
-            process.hint("prepare", 0, model)
+            if self._prepared != source:
+                self._prepared = self._wanted = source
+                self._change.notify_all()
 
     def cancel(self, task: Task) -> None:
         """Ask a task to stop; after GRACE its worker is killed."""
@@ -83,7 +104,7 @@ class Lane:
             waited = task in self._waiting
             if waited:
                 self._waiting.remove(task)
-            process = self._process if task is self._current else None
+            process = self._busy if task is self._current else None
         if waited:
             task.future.set_exception(Cancelled())  # outside the lock, since it calls back
         elif process is not None:
@@ -93,23 +114,35 @@ class Lane:
             task.future.add_done_callback(lambda _: timer.cancel())
             process.hint("cancel", task.number, None)
 
-    def device(self) -> Any:
-        """The worker's device, or None until it has said."""
+    def forget(self, source: str) -> None:
+        """End the workers of a source, by its id, as soon as they have answered: it was removed."""
         with self._change:
-            return self._process.device if self._process is not None and self._ready else None
+            self._forgotten.add(source)
+            if self._prepared is not None and self._prepared.id == source:
+                self._prepared = self._wanted = None
+            self._change.notify_all()
+
+    def device(self) -> Any:
+        """Where workers compute, or None until one has said."""
+        return self._device
 
     def pid(self) -> int | None:
-        """The worker's process, if there is one."""
+        """The worker that was used last, if there is one."""
         with self._change:
-            return None if self._process is None else self._process.pid
+            return self._pool[-1].pid if self._pool else None
+
+    def pids(self) -> tuple[int, ...]:
+        """All workers."""
+        with self._change:
+            return tuple(one.pid for one in self._pool)
 
     def close(self) -> None:
-        """End the worker and the thread; tasks that wait are cancelled."""
+        """End the workers and the thread; tasks that wait are cancelled."""
         with self._change:
             self._closing = True
             left, self._waiting = self._waiting, []
-            if self._process is not None:
-                self._process.kill()
+            for one in self._pool:
+                one.kill()
             self._change.notify_all()
         for task in left:
             task.future.set_exception(Cancelled())
@@ -117,7 +150,7 @@ class Lane:
 
     def _enforce(self, task: Task, process: Process) -> None:
         with self._change:
-            if self._current is task and self._process is process:
+            if self._current is task and self._busy is process:
                 process.kill()
 
     # -- on the lane's thread ----------------------------------------------------------------------------------------
@@ -125,23 +158,33 @@ class Lane:
     def _loop(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._closing or self._waiting or self._warm)
+                self._change.wait_for(lambda: self._closing or self._waiting or self._wanted or self._forgotten)
                 if self._closing:
                     break
-                self._warm = False
+                forgotten, self._forgotten = self._forgotten, set()
+                gone = [one for one in self._pool if one.source.id in forgotten]
                 self._current = task = self._next()
+                wanted = None
+                if task is None:
+                    wanted, self._wanted = self._wanted, None
+            for one in gone:
+                self._drop(one)
+            if task is None:
+                if wanted is not None:
+                    self._ready(wanted)
+                continue
             try:
                 result, error = self._serve(task), None
             except BaseException as raised:
                 result, error = None, raised
             with self._change:
-                self._current = None
-            if task is not None:
-                if error is None:
-                    task.future.set_result(result)
-                else:
-                    task.future.set_exception(error)
-        self._drop()
+                self._current = self._busy = None
+            if error is None:
+                task.future.set_result(result)
+            else:
+                task.future.set_exception(error)
+        while self._pool:
+            self._drop(self._pool[-1])
 
     def _next(self) -> Task | None:
         """The oldest task of the owner whose turn is longest ago."""
@@ -154,57 +197,83 @@ class Lane:
         self._served[task.owner] = next(self._turns)
         return task
 
-    def _serve(self, task: Task | None) -> Any:
-        if task is not None and not task.on_start():
+    def _serve(self, task: Task) -> Any:
+        if not task.on_start():
             raise Cancelled
+        if task.source is None:
+            raise UserError("A request names the model that it asks.")
         try:
-            process = self._worker()
-            if task is None:
-                return None
-            if task.cancelled:
-                raise Cancelled
-            process.send(task.kind, task.number, task.body)
-            while True:
-                kind, number, body = process.receive()
-                if number != task.number:
-                    continue  # about a task that was given up
-                if kind == "result":
-                    return body
-                if kind == "error":
-                    raise UserError(str(body))
-                if kind == "cancelled":
-                    raise Cancelled
-                task.on_news(kind, body)
+            process = self._worker(task.source)
         except Died as error:
-            self._drop()
-            if task is not None and task.cancelled:
+            if task.cancelled:
                 raise Cancelled from error
             raise
-
-    def _worker(self) -> Process:
-        """The worker, ready; a new one if there is none or it died."""
-        if self._process is not None and self._process.alive:
-            return self._process
-        self._drop()
-        process = self._start()
         with self._change:
-            self._process = process
+            self._busy = process
+            if task.cancelled:
+                raise Cancelled
+        try:
+            return self._answer(process, task)
+        except Died as error:
+            self._drop(process)
+            if task.cancelled:
+                raise Cancelled from error
+            raise
+        finally:
+            process.rest()
+
+    def _answer(self, process: Process, task: Task) -> Any:
+        process.begin(watch.opening(process.source))
+        process.send(task.kind, task.number, task.body)
+        while True:
+            kind, number, body = process.receive()
+            if number != task.number:
+                continue  # about a task that was given up
+            if kind == "result":
+                if isinstance(body, ANSWERS.get(task.kind, object)):
+                    return body
+                raise process.liar(f"it sent a {type(body).__name__} when asked to {task.kind}")
+            if kind == "error":
+                raise UserError(str(body))
+            if kind == "cancelled":
+                raise Cancelled
+            if kind == "loaded":
+                process.begin(watch.computing(task.kind, process.source))
+            else:
+                task.on_news(kind, body)
+
+    def _ready(self, source: Source) -> None:
+        """A worker of this source, that loads its model; if there is none, whoever asks next is told why."""
+        with contextlib.suppress(Exception):
+            self._worker(source).hint("prepare", 0, None)
+
+    def _worker(self, source: Source) -> Process:
+        """The worker of a source, ready; a new one if there is none, if it died, or if a new one is better."""
+        with self._change:
+            found = next((one for one in self._pool if one.source == source), None)
+        if found is not None:
+            if found.alive and not self._stale(found):
+                with self._change:
+                    self._pool.remove(found)
+                    self._pool.append(found)
+                return found
+            self._drop(found)
+        while len(self._pool) >= KEPT:
+            self._drop(self._pool[0])
+        process = self._start(source)
+        with self._change:
+            self._pool.append(process)
             if self._closing:
                 process.kill()
         try:
-            process.greet()
-        except UserError:
-            self._drop()
+            self._device = process.greet()
+        except (Died, UserError):
+            self._drop(process)
             raise
-        with self._change:
-            self._ready = True
-            prepared = self._prepared
-        if prepared is not None:
-            process.hint("prepare", 0, prepared)
         return process
 
-    def _drop(self) -> None:
+    def _drop(self, process: Process) -> None:
         with self._change:
-            process, self._process, self._ready = self._process, None, False
-        if process is not None:
-            process.close()
+            if process in self._pool:
+                self._pool.remove(process)
+        process.close()

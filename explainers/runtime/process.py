@@ -1,74 +1,176 @@
-"""The parent's hold of one worker process: start it, talk to it, end it with everything it started."""
+"""The parent's hold of one worker process: talk to it, bound it, end it with everything it started.
+
+How a process lives and dies is a Life: `Spawned` is started by exec and is this process's child; `Forked` is a child of
+the warm process (nursery.py), held by a descriptor of its own, so that its number cannot become another's meanwhile.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from explainers.runtime import wire
-from explainers.runtime.types import Device
+from explainers.runtime import scratch, wire
+from explainers.runtime.types import Device, Source
+from explainers.runtime.watch import Deadline, Watch
 from model_zoo.types import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
-LARGEST_LOG = 1 << 20  # bytes; an older log is kept beside it
 STALLED = 1.0  # seconds to wait for a turn to speak
+LINGERS = 5.0  # seconds between the end of a worker's socket and its own
 
 
 class Died(Exception):
     """The worker is gone; the message says how, in words that fit into brackets."""
 
 
+class Life(Protocol):
+    """A process, from its start to its end."""
+
+    pid: int
+
+    def ended(self, seconds: float = 0) -> bool:
+        """Whether it ends within so many seconds."""
+
+    def code(self) -> int | None:
+        """Once it has ended: its exit code, or the signal that ended it below zero; None if nobody knows."""
+
+    def kill(self) -> None:
+        """End it at once, with everything that it started."""
+
+    def close(self) -> None:
+        """Once it has ended, keep nothing of it."""
+
+
+class Spawned:
+    """A child of this process."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        self.pid = child.pid
+        self._reaper = threading.Thread(target=child.wait, daemon=True)  # no zombie while nobody asks
+        self._reaper.start()
+
+    def ended(self, seconds: float = 0) -> bool:
+        """Whether it ends within so many seconds."""
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def code(self) -> int | None:
+        """Its exit code, or the signal that ended it below zero."""
+        return self._child.poll()
+
+    def kill(self) -> None:
+        """End its process group."""
+        if self._child.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Wait for the thread that reaped it."""
+        self._reaper.join()
+
+
+class Forked:
+    """A child of the warm process; `told` waits for its exit code, which only that one learns."""
+
+    def __init__(self, pid: int, handle: int, told: Callable[[], int | None]) -> None:
+        """handle: its pidfd, which is this object's from now on."""
+        self.pid = pid
+        self._handle = handle
+        self._told = told
+        self._turn = threading.Lock()  # a descriptor's number is reused as soon as it is closed
+
+    def ended(self, seconds: float = 0) -> bool:
+        """Whether it ends within so many seconds."""
+        if self._handle < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def code(self) -> int | None:
+        """Its exit code, or the signal that ended it below zero; None if the warm process is gone as well."""
+        return self._told()
+
+    def kill(self) -> None:
+        """End its process group; it may not have made one yet."""
+        with self._turn:
+            if self._handle >= 0 and not self.ended():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of it."""
+        with self._turn:
+            if self._handle >= 0:
+                os.close(self._handle)
+            self._handle = -1
+
+
 class Process:
-    """One worker process; every method may be called from any thread."""
+    """One worker that serves one source; every method may be called from any thread."""
 
     device: Device
+    mature = True  # whether it has all that a worker can inherit
+    barriers: tuple[str, ...] = ()  # that held before it loaded anything, by its own word
 
-    def __init__(self, lane: str, device: str, threads: int, catalogue: str, log: Path) -> None:
-        ours, theirs = socket.socketpair()
-        self._sock = ours
+    def __init__(self, life: Life, sock: socket.socket, source: Source, folder: Path, watch: Watch) -> None:
+        """folder: its scratch folder, which goes with it."""
+        self.source = source
+        self.scratch = folder
+        self.busy = False
+        self.deadline: Deadline | None = None
+        self._life = life
+        self._sock = sock
+        self._watch = watch
         self._speaking = threading.Lock()
         self._blame = ""
-        arguments = [str(theirs.fileno()), lane, device, str(threads), catalogue]
-        with theirs, _log(log) as output:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-X", "faulthandler", "-m", "explainers.runtime.worker", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": _path(), "PYTHONUNBUFFERED": "1"},
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a group of its own to kill, and Ctrl-C in a terminal is not for it
-            )
-        self._reaper = threading.Thread(target=self._child.wait, daemon=True)  # no zombie while nobody asks
-        self._reaper.start()
+        watch.add(self)
 
     @property
     def pid(self) -> int:
         """The process's number."""
-        return self._child.pid
+        return self._life.pid
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return self._child.poll() is None
+        return not self._life.ended()
 
     def greet(self) -> Device:
-        """Wait until it is ready; UserError if it cannot be on this machine."""
+        """Tell it whom it serves, and wait until it is ready; UserError if it cannot be on this machine."""
+        self.send("serve", 0, self.source)
         kind, _, body = self.receive()
         if kind == "error":
             raise UserError(str(body))
-        if kind != "hello" or not isinstance(body, Device):
-            self._blame = "it spoke out of turn"
-            raise self._died()
-        self.device = body
-        return body
+        match body:
+            case (Device() as device, tuple(barriers)) if kind == "hello":
+                self.device, self.barriers = device, barriers
+                return device
+        raise self.liar("it spoke out of turn")
+
+    def begin(self, deadline: Deadline | None) -> None:
+        """From now on it computes, and must be done by then."""
+        self.deadline = deadline
+        self.busy = True
+        self._watch.wake()
+
+    def rest(self) -> None:
+        """It has answered."""
+        self.busy = False
+        self.deadline = None
 
     def send(self, kind: str, number: int, body: Any, wait: float = -1) -> None:
         """Say something; Died if nobody listens."""
@@ -92,53 +194,42 @@ class Process:
             match wire.receive(self._sock):
                 case (str(kind), int(number), body):
                     return kind, number, body
-            self._blame = "it sent what is not a message"
+            self._blame = self._blame or "it sent what is not a message"
         except wire.Broken as error:
-            if self.alive and not _ended(self._child):
-                self._blame = f"it sent what cannot be read: {error}"
+            if not self._life.ended(LINGERS):
+                self._blame = self._blame or f"it sent what cannot be read: {error}"
         raise self._died()
 
-    def kill(self) -> None:
-        """End it at once, with everything that it started."""
-        if self._child.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, signal.SIGKILL)
+    def kill(self, blame: str = "") -> None:
+        """End it at once, with everything that it started; `blame` says why, where it did not end by itself before."""
+        if blame and self.alive:
+            self._blame = self._blame or blame
+        self._life.kill()
+
+    def liar(self, blame: str) -> Died:
+        """End it for what it said; the error to raise."""
+        self._blame = self._blame or blame
+        return self._died()
 
     def close(self) -> None:
-        """End it and keep nothing of it: no zombie, no descriptor, no thread."""
-        self.kill()
-        self._reaper.join()
+        """End it and keep nothing of it: no zombie, no descriptor, no thread, no file."""
+        self._life.kill()
+        self._life.ended(LINGERS)
+        self._watch.remove(self)
+        self._life.close()
         self._sock.close()
+        scratch.remove(self.scratch)
 
     def _died(self) -> Died:
         if not self._blame:
-            _ended(self._child)
-        self.kill()
-        self._reaper.join()
-        code = self._child.returncode
+            self._life.ended(LINGERS)
+        self._life.kill()
+        self._life.ended(LINGERS)
         if self._blame:
             return Died(self._blame)
+        code = self._life.code()
+        if code is None:
+            return Died("it is gone, and nobody saw how")
         if code == -signal.SIGKILL:
             return Died("killed by signal 9, as happens when memory runs out")
         return Died(f"killed by signal {-code}" if code < 0 else f"it exited with code {code}")
-
-
-def _ended(child: subprocess.Popen[bytes], seconds: float = 5) -> bool:
-    """Whether the child ends by itself; the socket's end comes a moment before its own."""
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _path() -> str:
-    """Where the child finds this package, installed or not; its current folder is not searched."""
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-
-
-def _log(path: Path) -> Any:
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > LARGEST_LOG:
-            path.replace(path.with_suffix(".old"))
-    return open(path, "ab")

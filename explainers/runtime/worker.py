@@ -1,9 +1,10 @@
-"""The child: owns loaded models and their device, and answers over the socket that it inherits.
+"""The child: serves one source on a device, and answers over the socket that it inherits.
 
-    python -m explainers.runtime.worker <socket> <lane> <device> <threads> <catalogue>
+    python -m explainers.runtime.worker <socket> <settings, JSON>     # or main(), in a fork of the warm process
 
-Messages are tuples (kind, number, body). From the parent: "look", "rows", "explain", and without an answer "cancel"
-and "prepare". From the child: "hello" once, "progress" and "partial" while it computes, and for each request one of
+Messages are tuples (kind, number, body). From the parent: "serve" once, with the Source; requests, which are the
+answers of `Served` by name; and without an answer "cancel" and "prepare". From the child: "hello" once; "loaded" when
+the model that a request needs is there, "progress" and "partial" while it computes; and for each request one of
 "result", "error" (a sentence) and "cancelled". When the parent is gone the socket ends, and the child with it.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import json
 import os
 import queue
 import resource
@@ -20,20 +22,21 @@ import sys
 import threading
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from explainers.runtime import wire
-from explainers.runtime.types import Device, Look, Request
+from explainers.runtime.serving import Served, trusted
+from explainers.runtime.types import Device, Source
 from explainers.types import Attribution, Cancelled
 from model_zoo.types import UserError
 
 if TYPE_CHECKING:
-    from explainers.types import Explanation
-    from model_zoo.model import Model
+    from explainers.engine.run import Run
 
-MODELS = 3  # kept loaded
+ANSWERS = ("look", "rows", "sample", "read", "card", "doctor", "explain", "given")
+RUNS = ("explain", "given")  # those that tell how far they are
 IDLE = 0.5  # seconds without a request before a chore is begun
 PROGRESS = 0.1  # seconds between two messages
 PARTIAL = 0.33
@@ -41,15 +44,36 @@ CHORES = ("explainers.explaining", "captum.attr", "lime.lime_base", "shap", "ski
 POISONED = 70  # exit code after an error that leaves the device unusable
 
 
-def main(descriptor: int, lane: str, device: str, threads: int, catalogue: str) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is told when it is started, apart from whom it serves."""
+
+    lane: str
+    device: str  # as asked for: "auto", "cuda", "mps", "cpu"
+    threads: int
+    catalogue: str
+    scratch: str  # the folder that it may write
+    readable: tuple[str, ...]  # files and folders that it may read, beside the system's libraries
+    memory: int  # bytes
+    file_size: int  # bytes
+    gpu: bool = False  # whether it needs to reach one
+    allow_code: bool = False  # whether the operator lets formats that are code be opened
+
+
+def main(descriptor: int, settings: Settings) -> None:
     """Answer until the parent is gone."""
+    os.chdir(settings.scratch)
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold people's inputs
     keep_pages()
-    confine()
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     sock = socket.socket(fileno=descriptor)
     try:
-        worker = Worker(sock, device, threads, catalogue, chores=CHORES if lane == "run" else ())
-        wire.send(sock, ("hello", 0, worker.device))
+        barriers = confined(settings)
+        kind, _, source = wire.receive(sock)
+        if kind != "serve" or not isinstance(source, Source):
+            return
+        worker = Worker(sock, settings, source, barriers)
+        wire.send(sock, ("hello", 0, (worker.device, barriers)))
     except wire.Broken:
         return
     except Exception as error:
@@ -58,10 +82,19 @@ def main(descriptor: int, lane: str, device: str, threads: int, catalogue: str) 
     worker.serve()
 
 
-def confine() -> None:
-    """Give up what computing does not need, before anything is loaded; the sandbox is one more step here."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold people's inputs
+def confined(settings: Settings) -> tuple[str, ...]:
+    """Give up, for good, what a model does not need; what holds from now on."""
+    from explainers.runtime import sandbox
+
+    return sandbox.confine(
+        sandbox.Confinement(
+            scratch=settings.scratch,
+            readable=tuple(settings.readable),
+            memory=settings.memory,
+            file_size=settings.file_size,
+            gpu=settings.gpu,
+        )
+    )
 
 
 def keep_pages() -> None:
@@ -75,19 +108,20 @@ def keep_pages() -> None:
 
 
 class Worker:
-    """Models on a device, and the loop that answers."""
+    """A served model on a device, and the loop that answers."""
 
-    def __init__(self, sock: socket.socket, device: str, threads: int, catalogue: str, chores: tuple[str, ...]) -> None:
-        import torch  # here, so that confine() has run
+    def __init__(self, sock: socket.socket, settings: Settings, source: Source, barriers: tuple[str, ...]) -> None:
+        import torch  # here, so that a worker that was not forked is confined first
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(settings.threads)
         self._sock = sock
-        self._catalogue = importlib.import_module(catalogue)
-        self._models: OrderedDict[str, Model] = OrderedDict()
         self._inbox: queue.SimpleQueue[tuple[str, int, Any]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
+        chores = CHORES if settings.lane == "run" else ()
         self._chores: list[Callable[[], Any]] = [functools.partial(importlib.import_module, one) for one in chores]
-        self.device = choose(device, threads)
+        self.device = choose(settings.device, settings.threads)
+        trust = trusted(barriers, settings.allow_code) if source.path else ()
+        self._served = Served(source, self.device.id, settings.catalogue, trust)
 
     def serve(self) -> None:
         """Answer requests one at a time, and do chores while there are none."""
@@ -99,7 +133,7 @@ class Worker:
                 self._chore()
                 continue
             if kind == "prepare":
-                self._chores.insert(0, functools.partial(self._model, body))
+                self._chores.insert(0, self._served.model)
             else:
                 self._answer(kind, number, body)
 
@@ -117,18 +151,22 @@ class Worker:
     def _chore(self) -> None:
         try:
             self._chores.pop(0)()
-        except Exception:
+        except BaseException:
             traceback.print_exc()  # whoever asks for it will be told
 
     def _answer(self, kind: str, number: int, body: Any) -> None:
-        answers: dict[str, Callable[..., Any]] = {"look": self._look, "rows": self._rows, "explain": self._explain}
+        """One request, to its end; nothing that a model raises goes further, not even what is no Exception."""
         try:
             if number in self._cancelled:
                 raise Cancelled
-            self._end("result", number, answers[kind](number, *body))
+            if kind not in ANSWERS:
+                raise UserError(f"A worker answers {', '.join(ANSWERS)}; {kind!r} came.")
+            self._served.loaded = lambda: self._say("loaded", number, None)
+            more = {"run": self._run(number)} if kind in RUNS else {}
+            self._end("result", number, getattr(self._served, kind)(*body, **more))
         except Cancelled:
             self._end("cancelled", number, None)
-        except Exception as error:
+        except BaseException as error:  # the panic of a Rust extension and SystemExit are not Exceptions
             self._end("error", number, sentence(error))
             if self.device.id == "cuda" and "CUDA error" in str(error):
                 os._exit(POISONED)
@@ -136,6 +174,7 @@ class Worker:
     def _end(self, kind: str, number: int, body: Any) -> None:
         """The last word on a request. Cancels so far were of it or came late; those from now on may be of the next."""
         self._cancelled.clear()
+        self._served.loaded = lambda: None
         self._say(kind, number, body)
 
     def _say(self, kind: str, number: int, body: Any) -> None:
@@ -144,43 +183,9 @@ class Worker:
         except wire.Broken:
             os._exit(0)
 
-    # -- answers -----------------------------------------------------------------------------------------------------
-
-    def _look(
-        self,
-        number: int,
-        id: str,
-        data: bytes,
-        name: str,
-        players: str | None,
-        baseline: str | None,
-        options: dict[str, Any],
-    ) -> Look:
-        model = self._model(id)
-        sample = model.sample(data, name)
-        if baseline is not None:
-            model.input.reference(sample, baseline)  # says what is wrong with it
-        return Look(
-            card=model.card,
-            sample=sample,
-            prediction=model.predict(sample),
-            players=None if players is None else model.input.players(sample, players, **options),
-            baselines=model.input.baselines,
-            player_kinds=model.input.player_kinds,
-        )
-
-    def _rows(self, number: int, id: str, data: bytes, name: str) -> tuple[dict[str, Any], ...]:
-        model = self._model(id)
-        reader = getattr(model.input, "rows", None)
-        if reader is None:
-            raise UserError(
-                f"{name} has rows for a model of tables; {model.card.title} takes {model.card.modality} input."
-            )
-        return tuple(reader(data, name))
-
-    def _explain(self, number: int, request: Request, data: bytes, name: str) -> Explanation:
+    def _run(self, number: int) -> Run:
+        """What carries progress and partial results to the parent, and its cancel to the method."""
         from explainers.engine.run import Run
-        from explainers.explaining import explain
 
         progress, partial = Pace(PROGRESS), Pace(PARTIAL)
 
@@ -192,28 +197,8 @@ class Worker:
             if partial.due():
                 self._say("partial", number, run.outline(found))
 
-        run = Run(request.seed, on_progress, on_partial, stop=lambda: number in self._cancelled)
-        model = self._model(request.model)
-        return explain(
-            model,
-            model.sample(data, name),
-            request.method,
-            target=request.target,
-            output=request.output,
-            baseline=request.baseline,
-            players=request.players,
-            seed=request.seed,
-            run=run,
-            **request.parameters,
-        )
-
-    def _model(self, id: str) -> Model:
-        if id not in self._models:
-            while len(self._models) >= MODELS:
-                self._models.popitem(last=False)
-            self._models[id] = self._catalogue.load(id, self.device.id)
-        self._models.move_to_end(id)
-        return self._models[id]
+        run = Run(0, on_progress, on_partial, stop=lambda: number in self._cancelled)
+        return run
 
 
 class Pace:
@@ -247,16 +232,17 @@ def choose(device: str, threads: int) -> Device:
     return Device(id, "Apple GPU" if id == "mps" else f"CPU, {threads} thread{'s' if threads > 1 else ''}")
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """What to tell the person; what was not foreseen goes to the log with its traceback."""
     if isinstance(error, UserError):
         return str(error)
     traceback.print_exception(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if full or "DefaultCPUAllocator" in str(error):
         return "The device ran out of memory. Use a smaller input, close other programs, or choose another device."
     kind = type(error).__name__
     return f"Computing this failed with an unexpected {kind}; the worker's log in the workspace has the details."
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5])
+    main(int(sys.argv[1]), Settings(**json.loads(sys.argv[2])))

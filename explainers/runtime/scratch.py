@@ -1,0 +1,113 @@
+"""Folders where workers may write: one a worker, gone with it, and with a server that was killed.
+
+    scratch/<token>/         of one running Assay, which holds it locked for as long as it lives
+    scratch/<token>/<n>/     of one worker
+
+What a worker leaves behind may be made to be hard to remove: folders without rights, or nested deeper than a path may
+be long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+DEEPEST = 64  # folders within folders, past which no size is looked for
+MOST = 10_000  # files and folders of one worker
+
+
+class Scratch:
+    """This process's folders in a workspace."""
+
+    def __init__(self, workspace: Path) -> None:
+        """Make its own, and remove those of processes that are gone."""
+        self._home = workspace / "scratch"
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._numbers = itertools.count(1)
+        with _locked(self._home):  # so that nobody sweeps a folder between its making and its locking
+            for left in self._home.iterdir():
+                _sweep(left)
+            self.folder = self._home / secrets.token_hex(8)
+            self.folder.mkdir(mode=0o700)
+            self._lock = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def make(self) -> Path:
+        """A new empty folder."""
+        path = self.folder / str(next(self._numbers))
+        path.mkdir(mode=0o700)
+        return path
+
+    def close(self) -> None:
+        """Remove all of them; to be called once, when the workers are gone."""
+        remove(self.folder)
+        os.close(self._lock)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it, whatever its makers did; what the system does not let go of stays, silently."""
+    unused, numbers = secrets.token_hex(8), itertools.count()
+    with contextlib.suppress(OSError):
+        while found := [one for one in os.scandir(folder) if _gone(one)]:
+            for one in found:  # folders: what is in them moves up, so that no path grows
+                os.chmod(one.path, 0o700)
+                for inner in os.scandir(one.path):
+                    if _gone(inner):
+                        os.rename(inner.path, folder / f"{unused}-{next(numbers)}")
+                os.rmdir(one.path)
+        os.rmdir(folder)
+
+
+def size(folder: Path) -> tuple[int, int]:
+    """Bytes on the disk, and number of files and folders; counting ends past MOST, and DEEPEST counts as past it."""
+    total = count = 0
+    waiting = [(os.fspath(folder), 0)]
+    while waiting and count <= MOST:
+        path, depth = waiting.pop()
+        if depth > DEEPEST:
+            return total, MOST + 1
+        with contextlib.suppress(OSError):
+            for one in os.scandir(path):
+                count += 1
+                if count > MOST:
+                    break
+                with contextlib.suppress(OSError):
+                    if one.is_dir(follow_symlinks=False):
+                        waiting.append((one.path, depth + 1))
+                    else:
+                        total += one.stat(follow_symlinks=False).st_blocks * 512
+    return total, count
+
+
+def _gone(one: os.DirEntry[str]) -> bool:
+    """Remove a file; whether a folder is left instead."""
+    if one.is_dir(follow_symlinks=False):
+        return True
+    os.unlink(one.path)
+    return False
+
+
+def _sweep(folder: Path) -> None:
+    """Remove a folder whose process is gone."""
+    with contextlib.suppress(OSError):
+        held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove(folder)
+        finally:
+            os.close(held)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    held = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)

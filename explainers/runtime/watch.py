@@ -1,0 +1,176 @@
+"""What a worker may take: memory, scratch space, and time to open a stranger's file; over it, the worker is ended.
+
+Memory is what a worker has taken since it was started (anonymous and shared pages and swap, from /proc), since it
+shares with the warm process what it was forked with. The limits of the kernel beside it (RLIMIT_DATA) are coarser and
+are met by an error inside the model; this one is met by a sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from explainers.runtime import scratch
+from explainers.runtime.types import Source
+from model_zoo.files import ModelFile
+from model_zoo.types import UserError
+
+BUSY, IDLE = 0.025, 0.25  # seconds between two looks at workers
+SCRATCH_EVERY = 10  # looks at memory for one at scratch space
+SCRATCH = 1 << 30  # bytes
+OPENING = 60.0  # seconds to open a stranger's file, and a second more for each
+BYTES_A_SECOND = 20 << 20
+COMPUTING = {"look": 120.0, "rows": 120.0, "sample": 120.0, "doctor": 600.0}  # seconds; a run is for its owner to end
+LEAST = 1 << 30  # bytes of memory
+SHARE = 0.5  # of the machine's memory, where the operator does not say
+STATUS = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
+
+
+class Watched(Protocol):
+    """A worker, as far as it is watched."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    scratch: Path
+    busy: bool
+    deadline: Deadline | None
+
+    def kill(self, blame: str = "") -> None:
+        """End it, and say why."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When somebody's patience ends (time.monotonic()), and what is said then."""
+
+    at: float
+    sentence: str
+
+
+class Watch:
+    """Looks at all workers of a process, on a thread of its own that starts with the first."""
+
+    def __init__(self, memory: int, scratch: int = SCRATCH) -> None:
+        """memory, scratch: bytes that a worker may take."""
+        self.memory = memory
+        self.scratch = scratch
+        self._change = threading.Condition()
+        self._found: dict[Watched, int] = {}  # with the memory that it had at its start
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def add(self, worker: Watched) -> None:
+        """Look at a worker from now on."""
+        with self._change:
+            self._found[worker] = memory_of(worker.pid)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="assay-watch", daemon=True)
+                self._thread.start()
+            self._change.notify_all()
+
+    def remove(self, worker: Watched) -> None:
+        """Look at it no more: its number may soon be another's."""
+        with self._change:
+            self._found.pop(worker, None)
+
+    def wake(self) -> None:
+        """A worker begins to compute: look more often."""
+        with self._change:
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Look no more."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        looks = 0
+        while True:
+            with self._change:
+                if self._closing:
+                    return
+                if not self._found:
+                    self._change.wait()
+                busy = any(worker.busy for worker in self._found)
+                self._change.wait(BUSY if busy else IDLE)
+                for worker, start in list(self._found.items()):
+                    blame = self.exceeded(worker, start, looks % SCRATCH_EVERY == 0)
+                    if blame:
+                        worker.kill(blame)
+            looks += 1
+
+    def exceeded(self, worker: Watched, start: int, thorough: bool = True) -> str:
+        """What a worker took too much of, in words that follow a bracket; empty if nothing."""
+        if memory_of(worker.pid) - start > self.memory:
+            return f"it took more than {self.memory / 2**30:.1f} GiB of memory"
+        deadline = worker.deadline
+        if deadline is not None and time.monotonic() > deadline.at:
+            return deadline.sentence
+        if thorough:
+            total, count = scratch.size(worker.scratch)
+            if total > self.scratch:
+                return f"it wrote more than {self.scratch / 2**30:.1f} GiB of files"
+            if count > scratch.MOST:
+                return f"it made more than {scratch.MOST:,} files"
+        return ""
+
+
+def opening(source: Source) -> Deadline | None:
+    """Until when a source must be open; None for a bundled model."""
+    if not source.path:
+        return None
+    try:
+        size = ModelFile(Path(source.path)).size
+    except OSError:
+        size = 0  # the worker says that it is gone
+    seconds = OPENING + size / BYTES_A_SECOND
+    return Deadline(time.monotonic() + seconds, f"it took longer than {seconds:.0f} s to open the file")
+
+
+def computing(kind: str, source: Source) -> Deadline | None:
+    """Until when a request of an opened file must be answered; None if only its owner ends it."""
+    seconds = COMPUTING.get(kind) if source.path else None
+    return None if seconds is None else Deadline(time.monotonic() + seconds, f"it took longer than {seconds:.0f} s")
+
+
+def memory_of(pid: int) -> int:
+    """Bytes that a process holds for itself; 0 where the system does not tell, or it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return sum(int(line.split()[1]) << 10 for line in file if line.startswith(STATUS))
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def allowed_memory() -> int:
+    """Bytes that a worker may take: ASSAY_MEMORY in GiB, else a share of what this machine or container has."""
+    given = os.environ.get("ASSAY_MEMORY", "").strip()
+    if given:
+        try:
+            asked = float(given)
+            if not 0.25 <= asked <= 2**20:
+                raise ValueError
+        except ValueError as error:
+            raise UserError(
+                f"ASSAY_MEMORY is the memory that one model may take, in GiB, such as 8; {given!r} came."
+            ) from error
+        return int(asked * 2**30)
+    return max(LEAST, int(SHARE * machine_memory()))
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container that this process is in."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no limit, or not Linux
+        there = min(there, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return there

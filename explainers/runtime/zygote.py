@@ -1,0 +1,197 @@
+"""The warm process: imports once what every model needs, and forks a worker for each order, which inherits it all.
+
+    python -m explainers.runtime.zygote <control socket> <grow: 1 or 0>
+
+On the control socket go packets of JSON. From the app: {"order": number, ...} with two descriptors, the worker's
+socket and its log. To the app: {"order": number, "pid": pid} with the worker's pidfd, or {"order": number, "problem":
+sentence}; {"exit": pid, "code": code}; and {"grown": true} once the heavy parts are there.
+
+A fork copies one thread alone, so this process never has a second one: whatever would start threads is told not to in
+its environment, and a fork is refused where one is there all the same. CUDA is never asked for here, since a process
+that has used it cannot fork. While it grows, which is to import the heavy parts and takes many seconds, a twin that
+was forked before answers on the same socket. The socket's end, when the app closes it or dies, ends it all, workers
+too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+LARGEST_ORDER = 1 << 16  # bytes
+UNBORN = 71  # exit code of a fork that did not become a worker
+
+
+def main(descriptor: int, grow: bool) -> None:
+    """Serve until the app is gone."""
+    os.umask(0o077)
+    control = socket.socket(fileno=descriptor)
+    import torch  # noqa: F401
+
+    from explainers.runtime import worker  # noqa: F401
+
+    warm = Warm(control)
+    if not grow:
+        warm.serve()
+    baton, held = os.pipe()
+    twin = os.fork()
+    if twin == 0:
+        os.close(held)
+        warm.serve(baton)
+    os.close(baton)
+    if grown():
+        warm.tell({"grown": True})
+        os.close(held)
+        warm.serve()
+    warm.serve(idle=True)  # the twin goes on alone: it has one thread
+
+
+def grown() -> bool:
+    """Import the heavy parts one by one; False where one of them started a thread, so that no fork is safe any more."""
+    from explainers.runtime.warmth import PARTS
+
+    for part in PARTS:
+        try:
+            part()
+        except Exception:
+            traceback.print_exc()  # whoever needs it will be told
+        if threads() > 1:
+            print(f"{part} started a thread: workers are forked without the heavy parts", file=sys.stderr, flush=True)
+            return False
+    gc.collect()
+    gc.freeze()  # what is there stays: a collection in a worker would copy the pages that it marks
+    return True
+
+
+class Warm:
+    """The control socket and the workers that were forked."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._children: set[int] = set()
+        self._bell, ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(ring, False)
+        signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self, baton: int | None = None, idle: bool = False) -> None:
+        """Fork for each order, and tell of each end; never returns.
+
+        baton: a descriptor at whose end the other process takes the orders; this one goes with its last worker.
+        idle: take no orders at all.
+        """
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        poll.register(self._control, 0 if idle else select.POLLIN)  # a hang-up is always told
+        if baton is not None:
+            poll.register(baton, select.POLLIN)
+        retired = False
+        while True:
+            for ready, event in poll.poll():
+                if ready == self._bell:
+                    self._reap()
+                elif ready == baton:
+                    retired = True
+                    poll.unregister(baton)
+                    poll.modify(self._control, 0)
+                elif event & select.POLLIN:
+                    self._read()
+                else:
+                    self._end()
+            if retired and not self._children:
+                os._exit(0)
+
+    def tell(self, message: dict[str, Any], *descriptors: int) -> None:
+        """Say something to the app."""
+        with contextlib.suppress(OSError):  # it is gone; the socket's end says so too
+            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+
+    def _read(self) -> None:
+        try:
+            text, found, _, _ = socket.recv_fds(self._control, LARGEST_ORDER, 2, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return  # the twin was faster
+        except OSError:
+            self._end()
+        if not text:
+            self._end()
+        order = json.loads(text)
+        try:
+            self._fork(order, *found)
+        except (OSError, RuntimeError) as error:
+            self.tell({"order": order["order"], "problem": str(error)})
+        finally:
+            for one in found:
+                os.close(one)
+
+    def _fork(self, order: dict[str, Any], sock: int, log: int) -> None:
+        count = threads()
+        if count != 1:
+            raise RuntimeError(f"the warm process has {count} threads")
+        pid = os.fork()
+        if pid == 0:
+            become(order, sock, log)
+        self._children.add(pid)
+        handle = os.pidfd_open(pid)
+        self.tell({"order": order["order"], "pid": pid}, handle)
+        os.close(handle)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    break
+                if pid in self._children:
+                    self._children.discard(pid)
+                    self.tell({"exit": pid, "code": os.waitstatus_to_exitcode(status)})
+
+    def _end(self) -> None:
+        """The app is gone: nobody needs the workers, one that no longer listens to its own socket either."""
+        for pid in self._children:
+            for kill in (os.killpg, os.kill):
+                with contextlib.suppress(OSError):
+                    kill(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def become(order: dict[str, Any], sock: int, log: int) -> None:
+    """In the fork: keep the worker's socket, log and nothing else of the warm process, and be the worker."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()  # a group of its own to kill
+        sock, log = (fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in (sock, log))
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for number, one in enumerate((nothing, log, log, sock)):
+            os.dup2(one, number)
+        os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+        from explainers.runtime import worker
+
+        worker.main(3, worker.Settings(**order["settings"]))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(UNBORN)
+
+
+def threads() -> int:
+    """How many threads this process has."""
+    return len(os.listdir("/proc/self/task"))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2] == "1")
