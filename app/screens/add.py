@@ -148,12 +148,14 @@ def _formats() -> None:
     lines = {True: "", False: ""}
     for one in opening.formats():
         endings = f' <span class="as-quiet">{escape(" ".join(one.endings))}</span>' if one.endings else ""
-        lines[one.trust in allowed] += f"<li><b>{escape(one.title)}</b>{endings}<br>{escape(one.summary)}</li>"
+        lines[one.trust in allowed] += (
+            f"<details><summary><b>{escape(one.title)}</b>{endings}</summary><p>{escape(one.summary)}</p></details>"
+        )
     st.html(
-        f'<div class="as-card"><h2 class="as-title">What opens</h2><ul class="as-formats">{lines[True]}</ul>'
+        f'<div class="as-card"><h2 class="as-title">What opens</h2><div class="as-formats">{lines[True]}</div>'
         + (
-            '<details class="as-details"><summary>What is not opened here</summary><ul class="as-formats">'
-            f"{lines[False]}</ul></details>"
+            '<details class="as-details"><summary>What is not opened here</summary><div class="as-formats">'
+            f"{lines[False]}</div></details>"
             if lines[False]
             else ""
         )

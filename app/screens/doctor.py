@@ -8,18 +8,19 @@ from app import state
 from app.backend import shared
 from app.components import belongings, choosing, evidence, layers
 from app.components.inputs import best
-from app.components.markup import caption, escape, notice
+from app.components.markup import escape, notice
 from app.components.sizes import size
 from app.components.waiting import follow, ready
 from app.screens import Page
 from app.state import Selection
 from explainers.diagnosis import Diagnosis, Finding, Suited
-from explainers.types import Check
+from explainers.types import Check, Verdict
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Check-up", icon=":material/stethoscope:", url_path="doctor", order=4)
 _MODEL = "examined"  # the model that is examined
 MADE_UP = "made-up"
+KNOWN = (Verdict.BAD, Verdict.DOUBTFUL)  # of what has to be known before it is explained
 
 
 def render() -> None:
@@ -94,7 +95,7 @@ def _input(card: ModelCard) -> str | None:
 
 
 def _draw(found: Diagnosis, own: bool) -> None:
-    bad = sum(one.verdict in ("bad", "doubtful") for one in found.findings)
+    bad = sum(one.verdict in KNOWN for one in found.findings)
     able = [one for one in found.methods if not one.reason]
     text = f"{found.card.title} can be explained by {len(able)} method{'' if len(able) == 1 else 's'}"
     text += f"; {bad} thing{'s' if bad > 1 else ''} to know" if bad else ""
@@ -112,9 +113,7 @@ def _draw(found: Diagnosis, own: bool) -> None:
     st.html(_figures(found))
     left, right = st.columns(2, gap="large")
     with left:
-        st.html('<h2 class="as-title">What was found</h2>' + "".join(_finding(one) for one in found.findings))
-        if not found.findings:
-            caption("Nothing that stands in the way of explaining it.")
+        st.html('<h2 class="as-title">What was found</h2>' + _findings(found.findings))
     with right:
         st.html('<h2 class="as-title">What can explain it</h2>' + _methods(found.methods))
     st.html(f'<h2 class="as-title">Layers ({len(found.parts):,})</h2>')
@@ -142,11 +141,18 @@ def _seconds(value: float) -> str:
     return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
 
 
-def _finding(one: Finding) -> str:
-    """A verdict's mark with its sentence below it, always open: there are few of them."""
-    repair = f'<div class="as-repair">Mended: {evidence.stressed(one.repair)}</div>' if one.repair else ""
-    mark = evidence.mark(Check(one.id, one.label, one.verdict, one.sentence), opened=True)
-    return f'<div class="as-finding">{mark}{repair}</div>'
+def _findings(findings: tuple[Finding, ...]) -> str:
+    """What is to be known with its sentence; what is well as marks, of which each opens its own."""
+    known = [one for one in findings if one.verdict in KNOWN]
+    marks = "".join(_mark(one, opened=False) for one in findings if one.verdict not in KNOWN)
+    return "".join(f'<div class="as-finding">{_mark(one, opened=True)}</div>' for one in known) + (
+        f'<div class="as-marks as-finding">{marks}</div>' if marks else ""
+    )
+
+
+def _mark(one: Finding, opened: bool) -> str:
+    sentence = one.sentence + (f" **Mended**: {one.repair.rstrip('.')}." if one.repair else "")
+    return evidence.mark(Check(one.id, one.label, one.verdict, sentence), opened)
 
 
 def _methods(methods: tuple[Suited, ...]) -> str:
