@@ -35,12 +35,13 @@ def main() -> None:
     patterns: dict[str, int] = {}
     entries = []
     for library, names in LIBRARIES.items():
-        for name in names():
+        for count, name in enumerate(names()):
+            if count % 200 == 0:
+                print(f"{library}, {count}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
             try:
                 entries.append(_entry(f"{library}/{name}", patterns))
             except Exception as error:  # a constructor may raise anything; what cannot be made cannot be found
                 print(f"left out: {library}/{name}: {str(error).partition(chr(10))[0][:100]}", file=sys.stderr)
-        print(f"{library}: {len(entries)} entries, {time.perf_counter() - start:.0f} s", file=sys.stderr)
     entries = [*_twinned(entries)]
     blank = Entry("", "", "", (), ())
     rows = [

@@ -1,8 +1,7 @@
-"""Families with settings of their own: a ResNet of any depth and width, a VGG of any plan, a ViT of any size.
+"""Convolutional families with settings of their own: a ResNet of any depth and width, a VGG of any plan, and so on.
 
 The settings are read off the shapes; torchvision's or timm's own constructor then makes the network, and whoever opens
-the file compares every name and shape. What shapes cannot tell (strides, the number of attention heads) is as the
-family has it, or a choice.
+the file compares every name and shape. What shapes cannot tell (strides) is as the family has it, or a choice.
 """
 
 from __future__ import annotations
@@ -11,75 +10,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts
-from model_zoo.recognition import Architecture, Shape, Shapes
-
-SCORE = 0.65
-HALF = (0.5, 0.5, 0.5)
+from model_zoo.recognition import Architecture, Shapes
+from model_zoo.recognition._family import SCORE, architecture, count, members, models, with_stem
 
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """Members of the families that the names belong to."""
-    for family in (_resnet, _vgg, _densenet, _mobilenet_v2, _mobilenet_v3, _vit, _torchvision_vit, _convnext):
-        try:
-            yield from family(shapes)
-        except (KeyError, ValueError, IndexError, ZeroDivisionError):
-            continue  # a name or a number that the family always has is missing
-
-
-def _count(shapes: Shapes, form: str) -> int:
-    """One more than the largest number that stands for # in a name of this form."""
-    found = [re.match(form.replace(".", r"\.").replace("#", r"(\d+)"), name) for name in shapes]
-    return 1 + max((int(one[1]) for one in found if one), default=-1)
-
-
-def _architecture(
-    identity: str,
-    title: str,
-    build: Callable[[], Any],
-    classes: int,
-    size: int,
-    channels: int = 3,
-    *,
-    mean: tuple[float, ...] = IMAGENET_MEAN,
-    std: tuple[float, ...] = IMAGENET_STD,
-    **more: Any,
-) -> Architecture:
-    from model_zoo.bundled import _imagenet
-
-    plain = channels != 3
-    said = f"{classes:,} classes" if classes > 1 else "one output"
-    facts = Facts(
-        modality="image",
-        task="classification" if classes > 1 else None,
-        output="logit" if classes > 1 else None,
-        labels=_imagenet.LABELS if classes == len(_imagenet.LABELS) else (),
-        size=(size, size),
-        channels=channels,
-        mean=() if plain else mean,
-        std=() if plain else std,
-    )
-    return Architecture(identity, f"{title}, {said}", build, facts, **{"score": SCORE, **more})
-
-
-def _stem(network: Any, name: str, shape: Shape, stride: int | None = None) -> Any:
-    """The network with a first convolution of this shape in place of its own."""
-    from torch import nn
-
-    home, _, last = name.removesuffix(".weight").rpartition(".")
-    old = network.get_submodule(name.removesuffix(".weight"))
-    kernel = shape[2]
-    if old.weight.shape != shape or stride is not None:
-        padding = (kernel - 1) // 2 if old.padding[0] else 0
-        new = nn.Conv2d(shape[1], shape[0], kernel, stride or old.stride[0], padding=padding, bias=old.bias is not None)
-        network.get_submodule(home).register_module(last, new)
-    return network
-
-
-def _models() -> Any:
-    from model_zoo import vision
-
-    return vision.torchvision().models
+    return members((_resnet, _vgg, _densenet, _mobilenet_v2, _mobilenet_v3, _convnext), shapes)
 
 
 STEMS = (  # of a small first kernel: what the shapes do not tell
@@ -93,7 +30,7 @@ def _resnet(shapes: Shapes) -> Iterator[Architecture]:
     """torchvision's ResNet, ResNeXt and Wide ResNet; the same with the names of the usual CIFAR code."""
     renamed = "linear.weight" in shapes and "fc.weight" not in shapes
     names = {_torchvision_name(name): shape for name, shape in shapes.items()} if renamed else dict(shapes)
-    depths = [_count(names, f"layer{stage}.#.") for stage in range(1, 5)]
+    depths = [count(names, f"layer{stage}.#.") for stage in range(1, 5)]
     stem, head = names["conv1.weight"], names["fc.weight"]
     if min(depths) < 1 or stem[0] != 64:
         return
@@ -106,10 +43,12 @@ def _resnet(shapes: Shapes) -> Iterator[Architecture]:
         def made() -> Any:
             from torch import nn
 
-            resnet = _models().resnet
+            resnet = models().resnet
             block = resnet.Bottleneck if bottleneck else resnet.BasicBlock
             settings = {"groups": groups, "width_per_group": width} if bottleneck else {}
-            network = _stem(resnet.ResNet(block, depths, num_classes=head[0], **settings), "conv1.weight", stem, stride)
+            network = with_stem(
+                resnet.ResNet(block, depths, num_classes=head[0], **settings), "conv1.weight", stem, stride
+            )
             if not pooled:
                 network.maxpool = nn.Identity()
             return network
@@ -125,10 +64,10 @@ def _resnet(shapes: Shapes) -> Iterator[Architecture]:
     base = f"torchvision/resnet-{kind}-{'-'.join(map(str, depths))}"
     if stem[2] > 3:
         reason = "Blocks, depths and widths are read off the shapes; strides are those of torchvision's ResNet."
-        yield _architecture(base, title, build(None, True), head[0], 224, stem[1], reason=reason, **more)
+        yield architecture(base, title, build(None, True), head[0], 224, stem[1], reason=reason, **more)
         return
     for rank, (named, stride, pooled, size, said) in enumerate(STEMS):
-        yield _architecture(
+        yield architecture(
             f"{base}/{named}",
             f"{title}, {said}",
             build(stride, pooled),
@@ -177,15 +116,15 @@ def _vgg(shapes: Shapes) -> Iterator[Architecture]:
     def build() -> Any:
         from torch import nn
 
-        vgg = _models().vgg
+        vgg = models().vgg
         network = vgg.VGG(vgg.make_layers(plan, batch_norm=normed), num_classes=head[0], init_weights=False)
-        network = _stem(network, "features.0.weight", first)
+        network = with_stem(network, "features.0.weight", first)
         last = shapes["classifier.3.weight"]
         for at, shape in ((0, hidden), (3, last), (6, head)):
             network.classifier[at] = nn.Linear(shape[1], shape[0])
         return network
 
-    yield _architecture(
+    yield architecture(
         f"torchvision/vgg-{'-'.join(map(str, plan))}{'-bn' if normed else ''}",
         f"VGG of {len(convolutions) + 3} layers{' with batch normalisation' if normed else ''}",
         build,
@@ -199,23 +138,23 @@ def _vgg(shapes: Shapes) -> Iterator[Architecture]:
 def _densenet(shapes: Shapes) -> Iterator[Architecture]:
     """torchvision's DenseNet of any growth and depth."""
     blocks = [
-        _count(shapes, f"features.denseblock{number}.denselayer#.") - 1
-        for number in range(1, _count(shapes, "features.denseblock#."))
+        count(shapes, f"features.denseblock{number}.denselayer#.") - 1
+        for number in range(1, count(shapes, "features.denseblock#."))
     ]
     growth, inner = shapes["features.denseblock1.denselayer1.conv2.weight"][:2]
     stem, head = shapes["features.conv0.weight"], shapes["classifier.weight"]
 
     def build() -> Any:
-        network = _models().densenet.DenseNet(
+        network = models().densenet.DenseNet(
             growth_rate=growth,
             block_config=tuple(blocks),
             num_init_features=stem[0],
             bn_size=inner // growth,
             num_classes=head[0],
         )
-        return _stem(network, "features.conv0.weight", stem)
+        return with_stem(network, "features.conv0.weight", stem)
 
-    yield _architecture(
+    yield architecture(
         f"torchvision/densenet-{growth}-{'-'.join(map(str, blocks))}",
         f"DenseNet of growth {growth} and blocks {blocks}",
         build,
@@ -239,10 +178,10 @@ def _mobilenet_v2(shapes: Shapes) -> Iterator[Architecture]:
             continue
 
         def build(width: float = width) -> Any:
-            network = _models().mobilenet_v2(weights=None, width_mult=width, num_classes=head[0])
-            return _stem(network, "features.0.0.weight", stem)
+            network = models().mobilenet_v2(weights=None, width_mult=width, num_classes=head[0])
+            return with_stem(network, "features.0.0.weight", stem)
 
-        yield _architecture(
+        yield architecture(
             f"torchvision/mobilenet_v2-{width:g}",
             f"MobileNetV2 of width {width:g}",
             build,
@@ -265,15 +204,12 @@ def _mobilenet_v3(shapes: Shapes) -> Iterator[Architecture]:
                 continue
 
             def build(width: float = width, reduced: bool = reduced) -> Any:
-                models = _models().mobilenetv3
-                settings, channels = models._mobilenet_v3_conf(
-                    f"mobilenet_v3_{kind}", width_mult=width, reduced_tail=reduced
-                )
-                network = models.MobileNetV3(settings, last[0], num_classes=head[0])
-                del channels
-                return _stem(network, "features.0.0.weight", stem)
+                parts = models().mobilenetv3
+                settings, _ = parts._mobilenet_v3_conf(f"mobilenet_v3_{kind}", width_mult=width, reduced_tail=reduced)
+                network = parts.MobileNetV3(settings, last[0], num_classes=head[0])
+                return with_stem(network, "features.0.0.weight", stem)
 
-            yield _architecture(
+            yield architecture(
                 f"torchvision/mobilenet_v3_{kind}-{width:g}{'-reduced' if reduced else ''}",
                 f"MobileNetV3 {kind} of width {width:g}",
                 build,
@@ -290,111 +226,14 @@ def _eighths(value: float) -> int:
     return found + 8 if found < 0.9 * value else found
 
 
-def _heads(width: int) -> tuple[int, ...]:
-    """Numbers of attention heads that divide the width, the usual 64 a head first; the weights do not tell."""
-    usual = [width // each for each in (64, 32, 48, 16, 96, 128) if width % each == 0]
-    small = [count for count in (4, 3, 8, 2, 6, 12) if width % count == 0]
-    return tuple(dict.fromkeys([*usual, *small] if width >= 192 else [*small, *usual]))[:4]
-
-
-def _vit(shapes: Shapes) -> Iterator[Architecture]:
-    """timm's VisionTransformer, DeiT among them, of any depth, width and patch."""
-    patch, position, head = shapes["patch_embed.proj.weight"], shapes["pos_embed"], shapes["head.weight"]
-    width, depth = position[2], _count(shapes, "blocks.#.")
-    special = sum(shapes[name][1] for name in ("cls_token", "reg_token") if name in shapes)
-    whole = round((position[1] - special) ** 0.5) ** 2 == position[1] - special
-    grid = round((position[1] - (special if whole else 0)) ** 0.5)
-    if depth < 1 or grid < 1 or patch[2] != patch[3]:
-        return
-    size = grid * patch[2]
-    pooled = "fc_norm.weight" in shapes or "cls_token" not in shapes
-    for rank, heads in enumerate(_heads(width)):
-        settings = {
-            "img_size": size,
-            "patch_size": patch[2],
-            "in_chans": patch[1],
-            "num_classes": head[0],
-            "embed_dim": width,
-            "depth": depth,
-            "num_heads": heads,
-            "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / width,
-            "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,
-            "qk_norm": "blocks.0.attn.q_norm.weight" in shapes,
-            "init_values": 1e-5 if "blocks.0.ls1.gamma" in shapes else None,
-            "class_token": "cls_token" in shapes,
-            "reg_tokens": shapes["reg_token"][1] if "reg_token" in shapes else 0,
-            "no_embed_class": whole and special > 0 and grid * grid == position[1],
-            "pre_norm": "norm_pre.weight" in shapes,
-            "fc_norm": "fc_norm.weight" in shapes,
-            "global_pool": "avg" if pooled else "token",
-        }
-
-        def build(settings: dict[str, Any] = settings) -> Any:
-            from model_zoo import vision
-
-            vision.ready()
-            from timm.models.vision_transformer import VisionTransformer
-
-            return VisionTransformer(**settings)
-
-        yield _architecture(
-            f"timm/vit-{depth}x{width}-patch{patch[2]}/{heads}_heads",
-            f"Vision transformer of timm, {depth} blocks of width {width}, {heads} heads, patches of {patch[2]}",
-            build,
-            head[0],
-            size,
-            patch[1],
-            mean=HALF,
-            std=HALF,
-            reason=f"{width // heads} numbers a head"
-            + (" are the most usual for this width." if rank == 0 else " are possible too."),
-            score=SCORE - 0.01 * rank,
-            notes=(
-                f"The weights do not say how many attention heads there are; {heads} are assumed. Choose another number"
-                " under architecture if yours differs.",
-            ),
-        )
-
-
-def _torchvision_vit(shapes: Shapes) -> Iterator[Architecture]:
-    """torchvision's VisionTransformer of any depth, width and patch."""
-    patch, position, head = shapes["conv_proj.weight"], shapes["encoder.pos_embedding"], shapes["heads.head.weight"]
-    width, depth = position[2], _count(shapes, "encoder.layers.encoder_layer_#.")
-    size = round((position[1] - 1) ** 0.5) * patch[2]
-    mlp = shapes["encoder.layers.encoder_layer_0.mlp.0.weight"][0]
-    for rank, heads in enumerate(_heads(width)):
-
-        def build(heads: int = heads) -> Any:
-            made = _models().vision_transformer.VisionTransformer(
-                size, patch[2], depth, heads, width, mlp, num_classes=head[0]
-            )
-            return _stem(made, "conv_proj.weight", patch)
-
-        yield _architecture(
-            f"torchvision/vit-{depth}x{width}-patch{patch[2]}/{heads}_heads",
-            f"Vision transformer of torchvision, {depth} blocks of width {width}, {heads} heads, patches of {patch[2]}",
-            build,
-            head[0],
-            size,
-            patch[1],
-            reason=f"{width // heads} numbers a head"
-            + (" are the most usual for this width." if rank == 0 else " are possible too."),
-            score=SCORE - 0.01 * rank,
-            notes=(
-                f"The weights do not say how many attention heads there are; {heads} are assumed. Choose another number"
-                " under architecture if yours differs.",
-            ),
-        )
-
-
 def _convnext(shapes: Shapes) -> Iterator[Architecture]:
     """ConvNeXt of any depths and widths, with timm's names or torchvision's."""
     if "stem.0.weight" in shapes:
-        depths = [_count(shapes, f"stages.{stage}.blocks.#.") for stage in range(4)]
+        depths = [count(shapes, f"stages.{stage}.blocks.#.") for stage in range(4)]
         widths = [shapes[f"stages.{stage}.blocks.0.conv_dw.weight"][0] for stage in range(4)]
         stem, head = shapes["stem.0.weight"], shapes["head.fc.weight"]
     else:
-        depths = [_count(shapes, f"features.{2 * stage + 1}.#.") for stage in range(4)]
+        depths = [count(shapes, f"features.{2 * stage + 1}.#.") for stage in range(4)]
         widths = [shapes[f"features.{2 * stage + 1}.0.block.0.weight"][0] for stage in range(4)]
         stem, head = shapes["features.0.0.weight"], shapes["classifier.2.weight"]
     theirs = "stem.0.weight" in shapes
@@ -415,15 +254,15 @@ def _convnext(shapes: Shapes) -> Iterator[Architecture]:
                 use_grn="stages.0.blocks.0.mlp.grn.weight" in shapes,
                 ls_init_value=1e-6 if "stages.0.blocks.0.gamma" in shapes else None,
             )
-        models = _models().convnext
+        parts = models().convnext
         blocks = [
-            models.CNBlockConfig(width, following, depth)
+            parts.CNBlockConfig(width, following, depth)
             for width, following, depth in zip(widths, (*widths[1:], None), depths, strict=True)
         ]
-        return _stem(models.ConvNeXt(blocks, num_classes=head[0]), "features.0.0.weight", stem)
+        return with_stem(parts.ConvNeXt(blocks, num_classes=head[0]), "features.0.0.weight", stem)
 
     library = "timm" if theirs else "torchvision"
-    yield _architecture(
+    yield architecture(
         f"{library}/convnext-{'-'.join(map(str, depths))}-{'-'.join(map(str, widths))}",
         f"ConvNeXt of {library}, depths {depths}, widths {widths}",
         build,
