@@ -106,8 +106,8 @@ def _classifier(estimator: Any, task: Task | None, output: Output | None, known:
             f"{type(estimator).__name__} answers {len(classes):,} questions at once, and one is explained at a time;"
             " give a callable that returns the probabilities of one: lambda rows: model.predict_proba(rows)[0]."
         )
-    spelt = tuple(map(_spelt, classes)) if np.ndim(classes) == 1 and len(classes) else None
-    two = spelt is not None and len(spelt) == 2
+    names = tuple(map(spelt, classes)) if np.ndim(classes) == 1 and len(classes) else None
+    two = names is not None and len(names) == 2
     margin = _margin(estimator)
     about = _about(estimator, known)
     if output == "logit":
@@ -116,7 +116,7 @@ def _classifier(estimator: Any, task: Task | None, output: Output | None, known:
                 f"{type(estimator).__name__} gives probabilities and no logits; leave out output='logit', or say"
                 " output='probability'."
             )
-        return Fitted(Framed(margin, known), "binary" if two else "classification", "logit", spelt, *about)
+        return Fitted(Framed(margin, known), "binary" if two else "classification", "logit", names, *about)
     if not hasattr(estimator, "predict_proba"):
         raise UserError(
             f"{type(estimator).__name__} has no predict_proba; fit it with probabilities, or give a callable that"
@@ -129,7 +129,7 @@ def _classifier(estimator: Any, task: Task | None, output: Output | None, known:
         found = np.asarray(estimator.predict_proba(rows))
         return found[:, 1] if binary else found
 
-    return Fitted(Framed(chances, known), "binary" if binary else "classification", "probability", spelt, *about)
+    return Fitted(Framed(chances, known), "binary" if binary else "classification", "probability", names, *about)
 
 
 def _knowledge(estimator: Any, columns: Sequence[Column] | None) -> Knowledge:
@@ -169,6 +169,7 @@ def _from(estimator: Any, package: str) -> bool:
     return any(base.__module__.split(".")[0] == package for base in type(estimator).__mro__)
 
 
-def _spelt(one: Any) -> str:
+def spelt(one: Any) -> str:
+    """A class as a person calls it: its name, or its number after the word."""
     text = str(one)
     return text if isinstance(one, (str, np.str_)) else f"class {text}"

@@ -6,7 +6,7 @@ its own type, under its column's name. What is unknown (a place that no category
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,9 +127,9 @@ class _Columns:
         if hasattr(inner, "transformers_"):
             self.pandas = True
             return self.look(inner, places)
-        for attribute in ("estimator", "best_estimator_", "regressor_"):  # a search, a calibration, a scaled target
-            if hasattr(getattr(one, attribute, None), "transform") or hasattr(getattr(one, attribute, None), "steps"):
-                return self.look(getattr(one, attribute), places)
+        for part in _inside(one):
+            self.look(part, places)
+            return False
         filled = getattr(one, "statistics_", None)
         if filled is not None and len(filled) == len(places) and type(one).__name__ == "SimpleImputer":
             self.defaults |= dict(zip(places, filled.tolist(), strict=True))
@@ -146,6 +146,20 @@ class _Columns:
         if listed and all(isinstance(one, (bool, np.bool_)) for one in listed):
             return [place for place, mark in zip(places, listed, strict=True) if mark]
         return [self.names.index(one) if isinstance(one, str) else places[int(one)] for one in listed]
+
+
+def _inside(one: Any) -> Iterator[Any]:
+    """The fitted pipeline in a search, a calibration, a scaled target or a vote, whose members see the same columns."""
+    calibrated = getattr(one, "calibrated_classifiers_", None)
+    several = getattr(one, "estimators_", None)
+    for part in (
+        getattr(one, "best_estimator_", None),
+        getattr(one, "regressor_", None),
+        getattr(calibrated[0], "estimator", None) if calibrated else None,
+        several[0] if isinstance(several, list) and several else None,
+    ):
+        if any(hasattr(part, name) for name in ("steps", "best_estimator_", "_preprocessor")):
+            yield part
 
 
 def spell(value: Any) -> str:
