@@ -24,7 +24,7 @@ def draw(parts: tuple[Part, ...], key: str) -> None:
     @guarded
     def tree() -> None:
         deepest = max(one.depth for one in parts)
-        depth = deepest if len(parts) <= FEW else _fitting(parts)
+        depth = deepest if len(parts) <= FEW else fitting(parts)
         branch = 0
         if len(parts) > FEW:
             starts = [place for place, one in enumerate(parts) if one.depth <= depth]
@@ -74,7 +74,7 @@ def html(parts: Sequence[Part]) -> str:
     return "".join(written) + "</details>" * len(opened)
 
 
-def _fitting(parts: Sequence[Part]) -> int:
+def fitting(parts: Sequence[Part]) -> int:
     """The deepest level down to which few enough parts stand; the first at least."""
     depth = 1
     while sum(one.depth <= depth + 1 for one in parts) <= FEW:

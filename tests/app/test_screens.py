@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
+from visiting import html, open_screen
 
 from app import config
 from app.components import headline, seen
@@ -22,33 +22,6 @@ from model_zoo.modalities.text import TextView
 from model_zoo.types import Players, Sample, UserError
 
 MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
-
-
-ME = "a" * 32  # who the cookie says that this browser is
-
-
-def open_screen(screen: str = "explain", **query: str) -> AppTest:
-    def script(screen: str) -> None:
-        import importlib
-
-        from app.components import asking
-        from app.components.guard import guarded, say
-
-        asking.keep()
-        say()
-        guarded(importlib.import_module(f"app.screens.{screen}").render)()
-
-    at = AppTest.from_function(script, kwargs={"screen": screen}, default_timeout=30)
-    at.session_state["owner"] = ME
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception
-    return at
-
-
-def html(at: AppTest) -> str:
-    return " ".join(str(one.proto.body) for one in at.get("html"))
 
 
 def test_screens_are_found_in_order_and_documented() -> None:
