@@ -315,12 +315,12 @@ class Runtime:
             raise UserError(job.message or "This run has no result; run it again.")
         return self._store.path(job.result)
 
-    def wait(self, id: str, timeout: float | None = None) -> Job:
+    def wait(self, id: str, timeout: float | None = None, owner: str | None = None) -> Job:
         """The job once it has ended, or as it is after `timeout` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = 0.005
         while True:
-            job = self.job(id)
+            job = self.job(id, owner)
             if job.status not in ("queued", "running") or (deadline is not None and time.monotonic() > deadline):
                 return job
             time.sleep(pause)

@@ -115,12 +115,24 @@ class Lane:
             process.hint("cancel", task.number, None)
 
     def forget(self, source: str) -> None:
-        """End the workers of a source, by its id, as soon as they have answered: it was removed."""
+        """End the workers of a source, by its id, since it was removed; what was asked of it is cancelled."""
+
+        def of_it(one: Process | Task | None) -> bool:
+            return one is not None and one.source is not None and one.source.id == source
+
         with self._change:
             self._forgotten.add(source)
             if self._prepared is not None and self._prepared.id == source:
                 self._prepared = self._wanted = None
+            left = [one for one in self._waiting if of_it(one)]
+            self._waiting = [one for one in self._waiting if one not in left]
+            if self._current is not None and of_it(self._current):
+                self._current.cancelled = True
+            for one in filter(of_it, self._pool):
+                one.kill()
             self._change.notify_all()
+        for task in left:
+            task.future.set_exception(Cancelled())
 
     def device(self) -> Any:
         """Where workers compute, or None until one has said."""
