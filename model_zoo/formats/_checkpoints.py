@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model_zoo.formats._torchfile import Claim, quantised
+from model_zoo.formats._torchfile import Claim, quantised, short
 from model_zoo.types import UserError
 
 AVERAGED = ("state_dict_ema", "ema_state_dict", "model_ema", "ema_model", "ema")
@@ -39,11 +39,11 @@ def weights(tree: Any, name: str, foreign: tuple[str, ...] = ()) -> Weights:
         raise UserError(_absent(tree, name, foreign))
     notes = []
     if path:
-        notes.append(f"The weights were taken from {' → '.join(map(repr, path))} in the checkpoint.")
+        notes.append(f"The weights were taken from {' → '.join(repr(short(one)) for one in path)} in the checkpoint.")
         if any(one in AVERAGED for one in path):
             notes.append("They are the averaged ones (EMA), which are the ones to evaluate.")
     if foreign:
-        shown = ", ".join(foreign[:3]) + (" and others" if len(foreign) > 3 else "")
+        shown = ", ".join(map(short, foreign[:3])) + (" and others" if len(foreign) > 3 else "")
         notes.append(f"What else lies in the file ({shown}) would run code, and was left unread.")
     claims = {str(key): one for key, one in found.items() if isinstance(one, Claim)}
     claims, said = _unprefixed(claims)
@@ -108,7 +108,7 @@ def _absent(tree: Any, name: str, foreign: tuple[str, ...]) -> str:
         return f"{name} holds nothing (an empty {type(tree).__name__}); {save}."
     if isinstance(tree, dict):
         kinds = sorted({type(one).__name__ for one in tree.values()})
-        some = ", ".join(repr(key) for key in list(tree)[:3])
+        some = ", ".join(repr(short(key)) for key in list(tree)[:3])
         return (
             f"{name} has no tensors by name where a model's weights were expected: its keys are {some}"
             f"{' ...' if len(tree) > 3 else ''} with values of type {', '.join(kinds[:3])}; {save}."
@@ -193,7 +193,7 @@ def _whole_of(name: str, parts: Mapping[str, Claim]) -> tuple[Claim, str] | None
         )
     if "original" in have or "original0" in have:
         raise UserError(
-            f"{name} is kept under a parametrization that its names do not tell; before saving, call"
+            f"{short(name)} is kept under a parametrization that its names do not tell; before saving, call"
             " torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')."
         )
     return None
@@ -247,8 +247,8 @@ def numbers(claims: Mapping[str, Claim], name: str) -> tuple[dict[str, Any], tup
             if not _finite(found):
                 bad = "NaN" if bool(torch.isnan(found).any()) else "infinite"
                 raise UserError(
-                    f"{key} in {name} holds {bad} values, so every answer would be NaN: training had diverged by then;"
-                    " save an earlier checkpoint."
+                    f"{short(key)} in {name} holds {bad} values, so every answer would be NaN: training had diverged by"
+                    " then; save an earlier checkpoint."
                 )
         tensors[key] = found
     return tensors, tuple(notes)

@@ -30,6 +30,7 @@ MOST_PICKLE = 64 << 20
 MOST_TENSORS = 50_000
 MOST_TIMES = 4  # tensors may share their storage, as tied weights do: so many times the file's bytes in all,
 MOST_EXPANDED = 64 << 20  # and so many more
+MOST_AXES = 32
 MOST_DENSE = 1 << 30  # bytes that sparse tensors may have when written out
 STORAGES = {
     **{"DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16"},
@@ -108,7 +109,7 @@ def contents(file: ModelFile) -> Contents:
         return _archive(file) if file.head[:2] == b"PK" else _stream(file)
     except (NotAPickle, struct.error, zipfile.BadZipFile, EOFError, OSError, OverflowError) as error:
         raise UserError(
-            f"{file.name} is cut off or damaged: what torch.save wrote cannot be followed to its end ({error}). Save or"
+            f"{file.name} is cut off or damaged: what torch.save wrote cannot be followed to its end ({short(error)}). Save or"
             " upload it again."
         ) from error
 
@@ -249,6 +250,7 @@ class _Reader:
         key, kind = _text(storage.id[2]), dtype or _storage(storage.id[1])
         numbers = [offset, *_whole(size), *_whole(stride)]
         sound = all(isinstance(n, int) and n >= 0 for n in numbers) and len(_whole(size)) == len(_whole(stride))
+        sound = sound and len(numbers) <= 2 * MOST_AXES
         if kind not in WIDTHS or key not in self.begins or not sound:
             raise NotAPickle(f"a tensor of {kind or 'an unknown kind'} whose storage {key!r} is missing")
         shape, steps = tuple(size), tuple(stride)
@@ -313,6 +315,12 @@ class _Reader:
             return torch.sparse_coo_tensor(indices.read(), values.read(), shape, check_invariants=True).to_dense()
 
         return Claim(shape, values.dtype, read)
+
+
+def short(name: Any) -> str:
+    """A tensor's name as a sentence shows it; a file may have one of megabytes."""
+    said = str(name)
+    return said if len(said) <= 100 else f"{said[:60]}...{said[-30:]}"
 
 
 def quantised(name: str) -> str:

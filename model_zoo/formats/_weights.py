@@ -11,7 +11,7 @@ from model_zoo import recognition
 from model_zoo.facts import Facts
 from model_zoo.files import Choice, Opened
 from model_zoo.formats._checkpoints import Weights, folded, numbers
-from model_zoo.formats._torchfile import Claim
+from model_zoo.formats._torchfile import Claim, short
 from model_zoo.recognition import Architecture, Shapes
 from model_zoo.types import UserError
 
@@ -99,8 +99,12 @@ def _recognised(claims: Mapping[str, Claim]) -> tuple[dict[str, Claim], tuple[Ar
         rest = [name for name in tried if not name.startswith(prefix)]
         tried = {name[len(prefix) :]: one for name, one in tried.items() if name.startswith(prefix)}
         notes.append(
-            f"The prefix {prefix!r} was taken off"
-            + (f", and {len(rest)} tensors without it were left out ({', '.join(rest[:2])})." if rest else ".")
+            f"The prefix {short(prefix)!r} was taken off"
+            + (
+                f", and {len(rest)} tensors without it were left out ({', '.join(map(short, rest[:2]))})."
+                if rest
+                else "."
+            )
         )
     return dict(claims), (), ()
 
@@ -168,19 +172,25 @@ def _differing(given: Shapes, expected: Shapes, spare: tuple[str, ...] = recogni
             name.endswith(spare) and (name not in given or name not in expected)
         ):
             continue
-        told.append(f"{name} ({_shape(given.get(name))} in the file, {_shape(expected.get(name))} in the architecture)")
+        told.append(
+            f"{short(name)} ({_shape(given.get(name))} in the file, {_shape(expected.get(name))} in the architecture)"
+        )
     return tuple(told)
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else "a scalar" if not shape else " × ".join(map(str, shape))
+    return "absent" if shape is None else "a scalar" if not shape else _short(" × ".join(map(str, shape)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_NAME else f"{text[:MOST_NAME]}..."
 
 
 def _unknown(claims: Mapping[str, Claim], name: str) -> str:
     """What to say of weights that fit nothing that is known."""
     shapes = {key: one.shape for key, one in claims.items()}
     near = recognition.nearest(shapes, 1)
-    start = f"The architecture of {name} ({len(claims)} tensors, {next(iter(claims))} ...) is not known"
+    start = f"The architecture of {name} ({len(claims)} tensors, {short(next(iter(claims)))} ...) is not known"
     if not near or near[0].likeness < 0.3:
         return f"{start}, and no family comes near. {ELSE}"
     differing = _differing(shapes, near[0].shapes())

@@ -15,7 +15,7 @@ from typing import Any
 
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
-from model_zoo.formats._torchfile import MOST_TENSORS, WIDTHS, Claim
+from model_zoo.formats._torchfile import MOST_AXES, MOST_TENSORS, WIDTHS, Claim, short
 from model_zoo.types import UserError
 
 MOST_HEADER = 16 << 20
@@ -62,13 +62,13 @@ def claims(file: ModelFile) -> dict[str, Claim]:
     for name, one in header.items():
         begin, end, claim = _claim(file, name, one, tensors)
         if end > room:
-            raise _damaged(file, f"{name} reaches past its end, {end - room:,} bytes are missing")
+            raise _damaged(file, f"{short(name)} reaches past its end, {end - room:,} bytes are missing")
         places.append((begin, end, name))
         found[name] = claim
     last = 0
     for begin, end, name in sorted(places):
         if begin < last:
-            raise _damaged(file, f"{name} overlaps the tensor before it")
+            raise _damaged(file, f"{short(name)} overlaps the tensor before it")
         last = max(last, end)
     return found
 
@@ -76,11 +76,11 @@ def claims(file: ModelFile) -> dict[str, Claim]:
 def _claim(file: ModelFile, name: str, one: Any, tensors: Callable[[], dict[str, Any]]) -> tuple[int, int, Claim]:
     try:
         kind, shape, (begin, end) = KINDS[one["dtype"]], tuple(one["shape"]), one["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+        whole = len(shape) <= MOST_AXES and all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(file, f"{name[:60]!r} has no dtype, shape and place that are known") from error
+        raise _damaged(file, f"{short(name)} has no dtype, shape and place that are known") from error
     if not whole or end - begin != prod(shape) * WIDTHS[kind]:
-        raise _damaged(file, f"the shape and the place of {name[:60]!r} do not agree")
+        raise _damaged(file, f"the shape and the place of {short(name)} do not agree")
     return begin, end, Claim(shape, kind, lambda: tensors()[name])
 
 
@@ -91,7 +91,7 @@ def _tensors(file: ModelFile) -> dict[str, Any]:
     try:
         return load_file(file.path)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise _damaged(file, str(error)) from error
+        raise _damaged(file, short(error)) from error
 
 
 def _damaged(file: ModelFile, why: str) -> UserError:
