@@ -109,8 +109,8 @@ def contents(file: ModelFile) -> Contents:
         return _archive(file) if file.head[:2] == b"PK" else _stream(file)
     except (NotAPickle, struct.error, zipfile.BadZipFile, EOFError, OSError, OverflowError) as error:
         raise UserError(
-            f"{file.name} is cut off or damaged: what torch.save wrote cannot be followed to its end ({short(error)}). Save or"
-            " upload it again."
+            f"{file.name} is cut off or damaged: what torch.save wrote cannot be followed to its end ({short(error)})."
+            " Save or upload it again."
         ) from error
 
 

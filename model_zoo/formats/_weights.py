@@ -17,6 +17,7 @@ from model_zoo.types import UserError
 
 RANDOM = ("normal_", "uniform_", "erfinv_", "log_normal_", "exponential_", "cauchy_", "bernoulli_", "geometric_")
 MOST_SHOWN = 3
+MOST_NAME = 80  # characters of a name that a sentence quotes
 ASIDE = re.compile(  # what a training class keeps beside its network: a loss's class weights, a metric's counters
     r"loss|crit|metric|acc|auroc|auc|f1|precision|recall|confmat|confusion|^(train|val|valid|test)_|normali[sz]|^(mean|std)$",
     re.IGNORECASE,
@@ -179,11 +180,7 @@ def _differing(given: Shapes, expected: Shapes, spare: tuple[str, ...] = recogni
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
-    return "absent" if shape is None else "a scalar" if not shape else _short(" × ".join(map(str, shape)))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_NAME else f"{text[:MOST_NAME]}..."
+    return "absent" if shape is None else "a scalar" if not shape else short(" × ".join(map(str, shape)))
 
 
 def _unknown(claims: Mapping[str, Claim], name: str) -> str:
