@@ -100,6 +100,8 @@ def _safetensors(path: Path, name: str, files: Files) -> dict[str, torch.Tensor]
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                raise ValueError("its header is longer than the file")
             if length > MOST_HEADER:
                 raise UserError(f"{name} in {files.name} has a header of {length >> 20} MiB; no model needs that.")
             count = len(json.loads(file.read(length)))

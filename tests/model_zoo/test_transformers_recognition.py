@@ -1,0 +1,196 @@
+"""Bare weights of transformers: settings from shapes, heads as choices, and sentences for what has no scores."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from tiny_transformers import SIZES, TEXT, gpt2_pairs, library, made, wordpiece
+
+from model_zoo.facts import Facts
+from model_zoo.files import ModelFile
+from model_zoo.opening import CONTAINED, open_file, read
+from model_zoo.recognition import recognise
+from model_zoo.types import UserError
+
+BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+ROBERTA = {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+DEBERTA = {"vocab_size": 128100, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 256,
+           "type_vocab_size": 0, "share_att_key": True, "norm_rel_ebd": "layer_norm", "position_biased_input": False,
+           "layer_norm_eps": 1e-7, "pooler_hidden_size": 768}  # fmt: skip
+GPT2_XL = {"n_embd": 1600, "n_layer": 48, "n_head": 25}
+LLAMA = {"vocab_size": 128256, "hidden_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 32, "head_dim": 64,
+         "num_key_value_heads": 8, "intermediate_size": 8192, "tie_word_embeddings": True, "rope_theta": 5e5,
+         "rms_norm_eps": 1e-5, "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
+         "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}}  # fmt: skip
+QWEN = {"vocab_size": 151936, "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14,
+        "num_key_value_heads": 2, "intermediate_size": 4864, "tie_word_embeddings": True,
+        "rope_theta": 1e6}  # fmt: skip
+TINYLLAMA = {"hidden_size": 2048, "num_hidden_layers": 22, "num_attention_heads": 32, "num_key_value_heads": 4,
+             "intermediate_size": 5632, "rms_norm_eps": 1e-5}  # fmt: skip
+PUBLISHED = {  # as their own configurations say: class, configuration, settings, id
+    "bert-base": ("BertForSequenceClassification", "BertConfig", {}, "bert-12-heads"),
+    "bert-large": ("BertForSequenceClassification", "BertConfig", LARGE, "bert-16-heads"),
+    "minilm": ("BertForSequenceClassification", "BertConfig", MINILM, "bert-12-heads"),
+    "distilbert": ("DistilBertForSequenceClassification", "DistilBertConfig", {}, "distilbert-12-heads"),
+    "roberta": ("RobertaForSequenceClassification", "RobertaConfig", ROBERTA, "roberta-12-heads"),
+    "electra-base": ("ElectraForSequenceClassification", "ElectraConfig", {**BASE, "embedding_size": 768}, None),
+    "electra-small": ("ElectraForSequenceClassification", "ElectraConfig", {}, "electra-4-heads"),
+    "albert-base": ("AlbertForSequenceClassification", "AlbertConfig", BASE, "albert-12-heads"),
+    "albert-xxlarge": ("AlbertForSequenceClassification", "AlbertConfig", {}, "albert-64-heads"),
+    "mpnet": (
+        "MPNetForSequenceClassification",
+        "MPNetConfig",
+        {"layer_norm_eps": 1e-5, "max_position_embeddings": 514},
+        "mpnet",
+    ),
+    "deberta-v3": ("DebertaV2ForSequenceClassification", "DebertaV2Config", {**BASE, **DEBERTA}, "deberta-v2-12-heads"),
+    "gpt2": ("GPT2LMHeadModel", "GPT2Config", {}, "gpt2-12-heads"),
+    "gpt2-xl": ("GPT2LMHeadModel", "GPT2Config", GPT2_XL, "gpt2-25-heads"),
+    "gpt2-classifier": ("GPT2ForSequenceClassification", "GPT2Config", {}, "gpt2-classifier-12-heads"),
+    "llama-3.2-1b": ("LlamaForCausalLM", "LlamaConfig", LLAMA, "llama-llama-3.2-1b"),
+    "tinyllama": ("LlamaForCausalLM", "LlamaConfig", TINYLLAMA, "llama-tinyllama"),
+    "qwen2-0.5b": ("Qwen2ForCausalLM", "Qwen2Config", QWEN, "qwen2-qwen2-0.5b"),
+    "vit-base": ("ViTForImageClassification", "ViTConfig", {}, "vit-12-heads"),
+    "deit-teacher": ("DeiTForImageClassificationWithTeacher", "DeiTConfig", {}, "deit-12-heads"),
+    "convnext": ("ConvNextForImageClassification", "ConvNextConfig", {}, "convnext"),
+}
+SAME = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "layer_norm_eps",
+        "max_position_embeddings", "type_vocab_size", "embedding_size", "hidden_act", "image_size", "patch_size",
+        "num_key_value_heads", "head_dim", "depths", "hidden_sizes", "share_att_key", "position_buckets",
+        "position_biased_input", "norm_rel_ebd", "num_hidden_groups", "num_labels", "rope_parameters",
+        "rms_norm_eps")  # fmt: skip
+
+
+def on_meta(cls, config, settings):
+    transformers = library()
+    with torch.device("meta"):
+        return getattr(transformers, cls)(getattr(transformers, config)(**settings))
+
+
+def shapes_of(network):
+    return {name: tuple(one.shape) for name, one in network.state_dict().items()}
+
+
+def saved(tensors, folder):
+    path = folder / "weights.pt"
+    torch.save(tensors, path)
+    return path
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_models_are_known_by_their_shapes(name):
+    """First and at once: their own class, names, shapes and settings, heads included; nothing is allocated."""
+    cls, config, settings, id = PUBLISHED[name]
+    network = on_meta(cls, config, settings)
+    shapes = shapes_of(network)
+    started = time.process_time()
+    found = recognise(shapes)
+    assert time.process_time() - started < 1.0
+    assert found, name
+    assert id is None or found[0].id == f"transformers/{id}"
+    with torch.device("meta"):
+        body = found[0].build().body
+    assert type(body).__name__ == cls
+    assert shapes_of(body) == shapes
+    for key in SAME:
+        expected = getattr(network.config, key, None)
+        if (key == "max_position_embeddings" and hasattr(network.config, "rope_parameters")) or not hasattr(
+            body.config, key
+        ):
+            continue
+        if key == "head_dim" and expected is None:
+            expected = network.config.hidden_size // network.config.num_attention_heads
+        found = getattr(body.config, key)
+        assert (tuple(found) if isinstance(found, (list, tuple)) else found) == expected, key
+
+
+def test_settings_that_leave_no_trace_are_choices(tmp_path):
+    """A width of 384 has 12 heads in MiniLM and 6 elsewhere: both open, and compute differently."""
+    network = made("BertForSequenceClassification", "BertConfig", vocab_size=120, **{**MINILM, "num_hidden_layers": 1})
+    file = ModelFile(saved(network.state_dict(), tmp_path))
+    said = Facts(tokenizer=wordpiece().to_str())
+    found = read(file, said, CONTAINED)
+    assert [one.id for one in found.choices] == ["transformers/bert-12-heads", "transformers/bert-6-heads"]
+    assert "MiniLM" in found.choices[0].reason
+    assert any("heads is not in the weights" in note for note in found.notes)
+    scores = []
+    for id in ("transformers/bert-12-heads", "transformers/bert-6-heads"):
+        model = open_file(file, Facts(tokenizer=said.tokenizer, architecture=id), trusted=CONTAINED)
+        assert model.network.body.config.num_attention_heads == int(id.split("-")[1])
+        scores.append(model.predict(model.sample(TEXT)).raw)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-6
+
+
+def test_widths_that_nobody_published_offer_what_divides_them():
+    shapes = shapes_of(on_meta("BertForSequenceClassification", "BertConfig", {**SIZES, "hidden_size": 96}))
+    assert [one.id.split("-")[1] for one in recognise(shapes)] == ["12", "8", "4", "2"]
+
+
+def test_smollm_is_one_of_two_by_its_positions():
+    settings = {"vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 2, "num_attention_heads": 9,
+                "num_key_value_heads": 3, "intermediate_size": 1536, "tie_word_embeddings": True}  # fmt: skip
+    shapes = shapes_of(on_meta("LlamaForCausalLM", "LlamaConfig", settings))
+    shapes.pop("lm_head.weight")
+    found = recognise(shapes)
+    assert [one.title.split("(")[1].split(")")[0] for one in found] == ["SmolLM2-135M", "SmolLM-135M"]
+
+
+def test_names_of_old_files_are_read(tmp_path):
+    """TensorFlow's gamma and beta, DataParallel's prefix, and position ids as a buffer."""
+    network = made("BertForSequenceClassification", "BertConfig", vocab_size=120, **{**SIZES, "hidden_size": 128})
+    tensors = {"bert.embeddings.position_ids": torch.arange(512)[None]}
+    for name, one in network.state_dict().items():
+        tensors[name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")] = one
+    path = saved({f"module.{name}": one for name, one in tensors.items()}, tmp_path)
+    said = Facts(tokenizer=wordpiece().to_str(), architecture="bert-2-heads")
+    model = open_file(ModelFile(path), said, trusted=CONTAINED)
+    sample = model.sample(TEXT)
+    network.config.num_attention_heads = 2
+    again = type(network)(network.config).eval()
+    again.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        expected = again(input_ids=torch.from_numpy(sample.x)[None]).logits[0].numpy()
+    np.testing.assert_allclose(model.predict(sample).raw, expected, atol=1e-5)
+
+
+def test_a_language_model_names_its_tokens_and_takes_its_pad(tmp_path):
+    own = gpt2_pairs()
+    settings = {"vocab_size": own.get_vocab_size(), "n_embd": 64, "n_layer": 1, "n_head": 1}
+    path = saved(made("GPT2LMHeadModel", "GPT2Config", **settings).state_dict(), tmp_path)
+    model = open_file(ModelFile(path), Facts(tokenizer=own.to_str()), trusted=CONTAINED)
+    assert " film" in model.card.labels
+    assert model.network.pad == own.token_to_id("<|endoftext|>") == model.input.pad
+
+
+@pytest.mark.parametrize(
+    ("cls", "word"),
+    [
+        ("BertModel", "bare BERT"),
+        ("BertForMaskedLM", "another kind (cls.predictions"),
+        ("BertForTokenClassification", "another kind (classifier)"),
+        ("RobertaModel", "bare"),
+        ("MPNetForMaskedLM", "another kind"),
+    ],
+)
+def test_weights_without_scores_say_so(tmp_path, cls, word):
+    config = cls.split("For")[0].removesuffix("Model") + "Config"
+    network = made(cls, config, vocab_size=100, **SIZES)
+    with pytest.raises(UserError) as caught:
+        open_file(ModelFile(saved(network.state_dict(), tmp_path)), Facts(modality="text"), trusted=CONTAINED)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_is_asked_for(tmp_path):
+    network = made("BertForSequenceClassification", "BertConfig", vocab_size=100, **SIZES)
+    path = saved(network.state_dict(), tmp_path)
+    assert read(ModelFile(path), trusted=CONTAINED).required == ("tokenizer",)
+    with pytest.raises(UserError, match=r"tokenizer\.json"):
+        open_file(ModelFile(path), trusted=CONTAINED)
+
+
+def test_other_weights_are_left_to_others():
+    assert not [one for one in recognise({"foo.weight": (3, 3)}) if one.id.startswith("transformers/")]
