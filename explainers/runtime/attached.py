@@ -41,6 +41,13 @@ def located(path: str | Path, owner: str) -> Path:
     return found
 
 
+def linked(path: Path) -> tuple[Path, ...]:
+    """Where the links in a folder lead to, as those of Hugging Face's cache do; nothing for a file."""
+    if not path.is_dir():
+        return ()
+    return tuple(one.resolve() for one in _files(path) if one.is_symlink() and one.is_file())
+
+
 def folders() -> tuple[Path, ...]:
     """The folders that the operator named."""
     return tuple(Path(one).expanduser().resolve() for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from explainers import record, registry
 from explainers.runtime.asking import Asking
 from explainers.runtime.jobs import Jobs, remember
-from explainers.runtime.lane import Lane
+from explainers.runtime.lane import KEPT, Lane
 from explainers.runtime.models import Models
 from explainers.runtime.nursery import Nursery
 from explainers.runtime.store import Store, default_workspace
@@ -66,8 +66,8 @@ class Runtime:
         self._nursery = Nursery(self.workspace, device, catalogue, grow=server)
         cores = available_cores()
         self._look, self._open, self._run = self._lanes = tuple(
-            Lane(name, functools.partial(self._nursery.start, name, threads), self._nursery.stale)
-            for name, threads in (("look", min(2, cores)), ("open", min(2, cores)), ("run", cores))
+            Lane(name, functools.partial(self._nursery.start, name, threads), self._nursery.stale, kept)
+            for name, threads, kept in (("look", min(2, cores), KEPT), ("open", min(2, cores), 1), ("run", cores, KEPT))
         )
         self._looking = Asking(self._look, LOOK_LIMIT)
         self._opening = Asking(self._open, OPEN_LIMIT)

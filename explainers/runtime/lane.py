@@ -60,10 +60,12 @@ class Lane:
         name: str,
         start: Callable[[Source], Process],
         stale: Callable[[Process], bool] = lambda process: False,
+        kept: int = KEPT,
     ) -> None:
-        """start: a new worker for a source; stale: whether an idle one had better be replaced by a new one."""
+        """start: a new worker for a source; stale: whether an idle one had better be replaced; kept: how many."""
         self._start = start
         self._stale = stale
+        self._kept = kept
         self._change = threading.Condition()
         self._waiting: list[Task] = []
         self._turns = itertools.count(1)
@@ -270,7 +272,7 @@ class Lane:
                     self._pool.append(found)
                 return found
             self._drop(found)
-        while len(self._pool) >= KEPT:
+        while len(self._pool) >= self._kept:
             self._drop(self._pool[0])
         process = self._start(source)
         with self._change:

@@ -178,11 +178,11 @@ class Uploads:
         """The file or folder, as it was when it came; UserError if an attached one is gone or has changed."""
         if not upload.path:
             return self._blobs.path(upload.digest.removeprefix("sha256:"))
-        path = Path(upload.path)
-        stamp = attached.stamp(path)
-        row = self._base.one("SELECT stamp FROM uploads WHERE id=?", upload.id)
+        row = self._base.one("SELECT stamp, owner FROM uploads WHERE id=?", upload.id)
         if row is None:
             raise UserError(GONE)
+        path = attached.located(upload.path, row[1])  # once more: what may be named changes, and so do links
+        stamp = attached.stamp(path)
         if stamp != row[0]:
             if attached.digest(path) != upload.digest:
                 raise UserError(f"{path} has changed since it was attached; attach it again to use it as it is now.")

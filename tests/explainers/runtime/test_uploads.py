@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from explainers import codec
+from explainers.runtime import attached
 from explainers.runtime import room as rooms
 from explainers.runtime import uploads as module
 from explainers.runtime.store import Store
@@ -375,7 +376,7 @@ def test_a_changed_file_is_noticed_and_taken_as_it_is_by_attaching_it_again(stor
     assert (again.id, again.facts.labels, again.card) == (upload.id, ("a",), None)
     assert store.uploads.where(again)
     (models / "net.pth").unlink()
-    with pytest.raises(UserError, match=r"net\.pth can no longer be read: No such file"):
+    with pytest.raises(UserError, match=r"There is no file or folder '.*net\.pth' on this server"):
         store.uploads.where(again)
 
 
@@ -404,3 +405,21 @@ def test_without_such_folders_a_browser_names_nothing_and_the_command_line_anyth
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty is empty"):
         store.uploads.attach(Path(tmp_path / "empty"), COMMAND_LINE)
+
+
+def test_a_folder_of_links_as_a_cache_keeps_it(store, models, tmp_path, monkeypatch):
+    """Hugging Face's cache: snapshots/<revision>/ has links to blobs/."""
+    (models / "blobs").mkdir()
+    (models / "blobs" / "1a2b").write_bytes(b"tensors")
+    (models / "snapshot").mkdir()
+    (models / "snapshot" / "model.safetensors").symlink_to("../blobs/1a2b")
+    upload = store.uploads.attach(models / "snapshot", "me")
+    assert upload.size == 7
+    assert attached.linked(Path(upload.path)) == (models / "blobs" / "1a2b",)
+    (models / "snapshot" / "model.safetensors").unlink()
+    (models / "snapshot" / "model.safetensors").symlink_to(tmp_path / "secret.pth")
+    with pytest.raises(UserError, match="lies outside the folders"):
+        store.uploads.where(upload)
+    monkeypatch.delenv("ASSAY_MODELS")
+    with pytest.raises(UserError, match="has named no folder"):
+        store.uploads.where(upload)
