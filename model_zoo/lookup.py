@@ -54,6 +54,7 @@ def replaced(embedding: Any, entry: torch.Tensor, ids: torch.Tensor, same: Same)
             yield count
         return
     with _Watch(same) as watch, _current(watch):
+        watch.table = embedding.weight
         watch.expect(ids, entry)
         yield lambda: watch.count
 
@@ -65,12 +66,24 @@ def rows(chosen: torch.Tensor) -> Iterator[None]:
     if watch is None or watch.ids is None:
         yield
         return
-    ids, entry = watch.ids, watch.entry
-    watch.expect(ids[chosen], None if entry is None else entry[chosen])
-    try:
+    with watch.instead(watch.ids[chosen], None if watch.entry is None else watch.entry[chosen]):
         yield
-    finally:
-        watch.expect(ids, entry)
+
+
+@contextlib.contextmanager
+def filled(length: int, pad: int) -> Iterator[None]:
+    """The network is run on ids filled up to a length, by a module whose graph takes texts of that length alone."""
+    watch = _CURRENT.get()
+    more = 0 if watch is None or watch.ids is None else length - watch.ids.shape[1]
+    if watch is None or watch.ids is None or more <= 0:
+        yield
+        return
+    entry = watch.entry
+    if entry is not None and watch.table is not None:
+        empty = watch.table[pad].to(entry.dtype).expand(len(entry), more, -1)
+        entry = torch.cat([entry, empty], 1)
+    with watch.instead(torch.nn.functional.pad(watch.ids, (0, more), value=pad), entry):
+        yield
 
 
 @contextlib.contextmanager
@@ -100,6 +113,7 @@ class _Watch(TorchDispatchMode):
         self.tables: list[torch.Tensor] = []
         self.ids: torch.Tensor | None = None
         self.entry: torch.Tensor | None = None
+        self.table: torch.Tensor | None = None
         self.count = 0
         self._same = same
 
@@ -109,6 +123,17 @@ class _Watch(TorchDispatchMode):
         if entry is not None:  # made here, for nothing that the mode itself does is differentiated
             self._given = shielded(entry)
             self._flat = self._given.reshape(-1, entry.shape[-1])
+
+    @contextlib.contextmanager
+    def instead(self, ids: torch.Tensor, entry: torch.Tensor | None) -> Iterator[None]:
+        """Other ids and vectors for a while."""
+        before = (self.ids, self.entry)
+        self.expect(ids, entry)
+        try:
+            yield
+        finally:
+            assert before[0] is not None
+            self.expect(before[0], before[1])
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         found = _looked_up(func._schema.name, args)

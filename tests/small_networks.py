@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 WORDS = ("[PAD]", "[UNK]", "it", "was", "a", "good", "bad", "day", "film", "and", "the", "story", "dull", ".")
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+ROW = {f"feature {index}": value for index, value in enumerate((0.3, -1.2, 0.7, 2.0, -0.4, 0.1))}
 TEXT = "it was a good film and the story was dull ."
 
 

@@ -40,6 +40,7 @@ class Graph(torch.nn.Module):
     batch: rows that it takes at once; None: any number.
     pad: the token id that is no text, for the mask.
     last: the channels are the last axis of a picture there.
+    length: tokens that it takes, no more and no fewer; shorter texts are filled up with the pad.
     kind: the type that it takes, where that is another than the model's.
     mark: what tells this file from others: its digest, for not all that counts is in the parameters.
     """
@@ -54,6 +55,7 @@ class Graph(torch.nn.Module):
         batch: int | None = None,
         pad: int | None = None,
         last: bool = False,
+        length: int | None = None,
         kind: torch.dtype | None = None,
         mark: bytes = b"",
     ) -> None:
@@ -63,6 +65,7 @@ class Graph(torch.nn.Module):
         self.batch = batch
         self.pad = pad
         self.last = last
+        self.length = length
         self.kind = kind
         self.register_buffer("mark", torch.frombuffer(bytearray(mark or b"\0"), dtype=torch.uint8), persistent=True)
 
@@ -78,20 +81,33 @@ class Graph(torch.nn.Module):
                 parts.append(tensor_of(self._run(x[chosen]))[:count])
         return torch.cat(parts)
 
+    def train(self, mode: bool = True) -> Graph:
+        """Nothing is trained here, and an exported program refuses to be told so."""
+        for one in self.modules():
+            one.training = False
+        return self
+
     def _run(self, x: torch.Tensor) -> Any:
         if self.last:
             x = x.permute(0, 2, 3, 1)
         if self.kind is not None:
             x = x.to(self.kind)
-        return self.network(*(self._given(role, x) for role in self.roles))
+        if self.length is None or x.shape[1] >= self.length:
+            return self.network(*(self._given(role, x, x.shape[1]) for role in self.roles))
+        pad = self.pad or 0
+        whole = torch.nn.functional.pad(x, (0, self.length - x.shape[1]), value=pad)
+        with lookup.filled(self.length, pad):
+            return self.network(*(self._given(role, whole, x.shape[1]) for role in self.roles))
 
-    def _given(self, role: str, x: torch.Tensor) -> torch.Tensor:
+    def _given(self, role: str, x: torch.Tensor, tokens: int) -> torch.Tensor:
+        """One input of the graph, for ids x of which the first `tokens` are a person's."""
         if role == "mask":
-            return torch.ones_like(x) if self.pad is None else (x != self.pad).to(x.dtype)
+            there = (torch.arange(x.shape[1], device=x.device) < tokens).expand_as(x)
+            return (there if self.pad is None else there & (x != self.pad)).to(x.dtype)
         if role == "segments":
             return torch.zeros_like(x)
         if role == "places":
-            return torch.arange(x.shape[1], device=x.device).expand_as(x)
+            return torch.arange(x.shape[1], device=x.device, dtype=x.dtype).expand_as(x)
         return x
 
 
@@ -137,28 +153,32 @@ def example(facts: Facts, dtype: torch.dtype, rows: int = 1) -> torch.Tensor | N
     return None
 
 
-def fitted(graph: Graph, x: torch.Tensor) -> tuple[Graph, tuple[str, ...]]:
-    """The graph with the number of rows that it takes at once, found on rows x (2, ...), and a sentence if not any."""
+def fit(graph: Graph, x: torch.Tensor) -> None:
+    """Find out, on rows x (2, ...), how many rows the graph takes at once."""
     with torch.no_grad():
         if any_number(graph, x):
-            return graph, ()
+            return
         for count in BATCHES:
             if count * x[0].numel() > LARGEST:
-                break
+                return
             try:
                 scores = tensor_of(graph(x[:1].expand(count, *x.shape[1:]).clone()))
             except Exception:  # a stranger's graph may raise anything
                 continue
             if scores.ndim and len(scores) == count:
                 graph.batch = count
-                return graph, (alone(count),)
-    return graph, ()
+                return
 
 
-def alone(count: int) -> str:
-    """The sentence about a graph for batches of one size."""
-    how = "one by one" if count == 1 else f"{count} at a time"
-    return f"It was made for batches of {count:,}, so inputs are run {how}, which takes longer."
+def notes(graph: Graph) -> tuple[str, ...]:
+    """Sentences about what the graph takes no more and no fewer of."""
+    found = []
+    if graph.batch is not None:
+        how = "one by one" if graph.batch == 1 else f"{graph.batch} at a time"
+        found.append(f"It was made for batches of {graph.batch:,}, so inputs are run {how}, which takes longer.")
+    if graph.length is not None:
+        found.append(f"It takes texts of {graph.length:,} tokens; shorter ones are filled up with the pad.")
+    return tuple(found)
 
 
 def any_number(graph: Graph, x: torch.Tensor) -> bool:
@@ -179,20 +199,6 @@ def mark(file: ModelFile) -> bytes:
     """The sha256 of a file."""
     with file.open() as stream:
         return hashlib.file_digest(stream, "sha256").digest()
-
-
-def texts(tokenizer: str, length: int) -> Any:
-    """How texts become ids where a graph takes just so many: filled up to that length, by tokens of nobody."""
-    from tokenizers import Tokenizer
-
-    from model_zoo.modalities.text import TextInput
-
-    pad = pad_of(tokenizer)
-    if not tokenizer or pad is None:
-        return None
-    found = Tokenizer.from_str(tokenizer)
-    found.enable_padding(length=length, pad_id=pad, pad_token=found.id_to_token(pad))
-    return TextInput(found, limit=length)
 
 
 def pad_of(tokenizer: str) -> int | None:

@@ -67,6 +67,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         "roles": signature.roles,
         "pad": _graphs.pad_of(said.tokenizer),
         "last": facts.modality == "image" and guessing.layout(signature.shape) == "NHWC",
+        "length": signature.shape[1] if facts.modality == "text" and len(signature.shape) == 2 else None,
         "kind": signature.dtype,
         "mark": _graphs.mark(file),
     }
@@ -82,20 +83,16 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         graph = original
         notes.append(f"It is explained as a black box, without gradients, since {found.reason}.")
         if inputs is not None and graph.batch is None:
-            notes += _graphs.fitted(graph, inputs)[1]
+            _graphs.fit(graph, inputs)
     elif found.by:
         notes.append(f"It was converted by {found.by}, and agrees with onnxruntime.")
-    if graph.batch is not None and not any("batches of" in one for one in notes):
-        notes.append(_graphs.alone(graph.batch))
-    length = signature.shape[1] if facts.modality == "text" and len(signature.shape) == 2 else None
     return Opened(
         graph,
         guess,
         opening.described(model),
-        tuple(notes),
+        (*notes, *_graphs.notes(graph)),
         _choices(found) if found.graph is not None or said.architecture == BLACK_BOX else (),
-        _graphs.texts(said.tokenizer, length) if isinstance(length, int) else None,
-        None if found.graph is None else opening.settled(found.graph, original, file.name),
+        settle=None if found.graph is None else opening.settled(found.graph, original, file.name),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from model_zoo import guessing
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 
 def _sniff(file: ModelFile) -> bool:
@@ -31,9 +31,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
 
     script = _loaded(file)
     roles, names = _signature(script, file.name)
-    graph = _graphs.Graph(
-        _graphs.Script(script), roles, pad=_graphs.pad_of(said.tokenizer), mark=_graphs.mark(file)
-    )
+    graph = _graphs.Graph(_graphs.Script(script), roles, pad=_graphs.pad_of(said.tokenizer), mark=_graphs.mark(file))
     guess = guessing.by_network(script)
     if "x" in names and (len(roles) > 1 or names[roles.index("x")].lower() == "input_ids"):
         guess = Facts(modality="text")
@@ -44,12 +42,11 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         with torch.no_grad():
             size = guessing.picture_size(lambda *size: graph(torch.zeros(1, channels, *size, dtype=dtype)))
         guess = dataclasses.replace(guess, size=size)
-    notes: tuple[str, ...] = ()
     inputs = _graphs.example(said.over(guess), dtype, rows=2)
     if inputs is not None:
-        graph, notes = _graphs.fitted(graph, inputs)
+        _graphs.fit(graph, inputs)
     count = sum(one.numel() for one in script.parameters())
-    return Opened(graph, guess, f"TorchScript {script.original_name}, {count:,} parameters", notes)
+    return Opened(graph, guess, f"TorchScript {script.original_name}, {count:,} parameters", _graphs.notes(graph))
 
 
 def _loaded(file: ModelFile) -> Any:
@@ -60,9 +57,8 @@ def _loaded(file: ModelFile) -> Any:
             warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated; such files stay
             script = torch.jit.load(str(file.path), map_location="cpu")
     except (RuntimeError, ValueError, OSError, EOFError) as error:
-        said = str(error).strip().partition("\n")[0][:160]
         raise UserError(
-            f"{file.name} is a TorchScript file that cannot be read: {said}. Save it again with torch.jit.save, with a"
+            f"{file.name} is a TorchScript file that cannot be read: {quoted(error, 160)}. Save it again with torch.jit.save, with a"
             f" torch no newer than {torch.__version__.partition('+')[0]}."
         ) from error
     if not hasattr(script, "forward"):

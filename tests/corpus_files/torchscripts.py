@@ -7,18 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from corpus import Built, Entry
-from small_networks import TEXT, Recurrent, Transformer, cnn, mlp, scores_of, tokenizer
+from small_networks import PHOTO, ROW, TEXT, Recurrent, Transformer, cnn, mlp, scores_of, tokenizer
 
 from model_zoo import guessing
 from model_zoo.facts import Facts
 
 TEXTS = Facts(modality="text", tokenizer=tokenizer())
-PHOTO = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
-OCCLUSION: dict[str, Any] = {}
-ROW = {f"feature {index}": value for index, value in enumerate((0.3, -1.2, 0.7, 2.0, -0.4, 0.1))}
 
 
 def _saved(folder: Path, script: Any) -> Path:
@@ -66,14 +62,13 @@ def _quantised_mlp(folder: Path) -> Built:
 
 
 ENTRIES = (
-    Entry("torchscript_cnn", "torchscript", "a small CNN, scripted", _scripted_cnn, parameters=OCCLUSION),
+    Entry("torchscript_cnn", "torchscript", "a small CNN, scripted", _scripted_cnn),
     Entry(
         "torchscript_resnet18",
         "torchscript",
         "ResNet-18 of torchvision, traced",
         _traced_resnet,
-        Facts(size=(64, 64)),
-        parameters=OCCLUSION,
+        Facts(size=(32, 32)),
     ),
     Entry("torchscript_transformer", "torchscript", "a transformer of texts, scripted", _scripted_transformer, TEXTS),
     Entry("torchscript_lstm", "torchscript", "a BiLSTM of texts, traced", _traced_lstm, TEXTS),
