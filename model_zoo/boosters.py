@@ -172,11 +172,11 @@ def booster(one: Any) -> Booster | None:
     for base in type(one).__mro__:
         match base.__module__.partition(".")[0], base.__name__:
             case "xgboost", "Booster":
-                return XGBoost(_grown(one, one.num_boosted_rounds()))
+                return XGBoost(_grown(one))
             case "lightgbm", "Booster":
-                return LightGBM(_grown(one, one.num_trees()))
+                return LightGBM(_grown(one))
             case "catboost", "CatBoost":
-                return CatBoost(_grown(one, one.tree_count_ or 0))
+                return CatBoost(_grown(one))
     return None
 
 
@@ -190,8 +190,16 @@ def inside(one: Any) -> Booster | None:
     return booster(one)
 
 
-def _grown(one: Any, trees: int) -> Any:
-    if not trees:
+def count(one: Any) -> int:
+    """The trees, or rounds, of one of the three libraries' boosters."""
+    for name in ("num_boosted_rounds", "num_trees"):
+        if hasattr(one, name):
+            return getattr(one, name)()
+    return getattr(one, "tree_count_", None) or 0
+
+
+def _grown(one: Any) -> Any:
+    if not count(one):
         raise UserError(
             f"This {type(one).__module__.partition('.')[0]} model has no trees: it was saved before it was trained, or"
             " its training stopped at once. Train it and save it again."

@@ -142,7 +142,11 @@ class Format:
     open: Callable[[ModelFile, Facts], Opened]  # heavy imports inside; UserError says in a sentence what to do
     summary: str  # for a person: what opens, and how it is explained
     order: int = 50  # those with a lower one are asked first
-    refusal: str = ""  # why it is refused and what to do, for CODE and REFUSED; {name} is the file's
+    refusal: str | Callable[[ModelFile], str] = ""  # why, and what to do, for CODE and REFUSED; {name} is the file's
+
+    def refused(self, file: ModelFile) -> str:
+        """Why this file is not opened and what to do; "" where the format has no words of its own for it."""
+        return self.refusal(file) if callable(self.refusal) else self.refusal.format(name=file.name)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def allowed(file: ModelFile, trusted: Collection[Trust]) -> Format:
     if found.trust in trusted:
         return found
     if found.refusal:
-        raise UserError(found.refusal.format(name=file.name))
+        raise UserError(found.refused(file))
     raise UserError(
         f"{file.name} is a {found.title}, which can run code or crash its reader, so it is opened in a sandboxed worker"
         " only: use explainers.open_model(path), or model_zoo.load(path, trust=True) if you trust who made it."

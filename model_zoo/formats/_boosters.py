@@ -24,7 +24,7 @@ def failure(file: ModelFile, library: str, ending: str, error: Exception) -> Use
     )
 
 
-def opened(own: Any, library: str, trees: int, said: Facts) -> Opened:
+def opened(own: Any, library: str, said: Facts) -> Opened:
     """The booster with what it says of its columns, its task and its classes."""
     one = boosters.booster(own)
     assert one is not None
@@ -37,10 +37,8 @@ def opened(own: Any, library: str, trees: int, said: Facts) -> Opened:
         labels=one.classes or (),
         columns=columns,
     )
-    grown = (
-        f"{trees:,} trees of {len(columns):,} columns" if one.trees else f"a linear model of {len(columns):,} columns"
-    )
-    return Opened(own, guess, f"{library} {one.task} model, {grown}")
+    grown = f"{boosters.count(own):,} trees" if one.trees else "a linear booster"
+    return Opened(own, guess, f"{library} {one.task} model, {grown}, {len(columns):,} columns")
 
 
 def _with_categories(columns: Any, said: Facts) -> Any:

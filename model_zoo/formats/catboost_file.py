@@ -32,7 +32,7 @@ def open(file: ModelFile, said: Facts) -> Opened:
                 f"{file.name} takes texts or vectors in some of its columns; models of numbers and categories can be"
                 " explained."
             )
-        return _boosters.opened(own, "CatBoost", own.tree_count_ or 0, said)
+        return _boosters.opened(own, "CatBoost", said)
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything

@@ -30,7 +30,7 @@ def open(file: ModelFile, said: Facts) -> Opened:
         raise UserError(f"{file.name} is cut off: it has no line '{END.decode()}'. Save or upload it again.")
     try:
         own = lightgbm.Booster(model_str=text.decode())
-        return _boosters.opened(own, "LightGBM", own.num_trees(), said)
+        return _boosters.opened(own, "LightGBM", said)
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything

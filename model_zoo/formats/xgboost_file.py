@@ -42,8 +42,7 @@ def open(file: ModelFile, said: Facts) -> Opened:
         own = xgboost.Booster()
         with file.open() as stream:
             own.load_model(bytearray(stream.read()))
-        trees = own.num_boosted_rounds()
-        return _boosters.opened(own, "XGBoost", trees, said)
+        return _boosters.opened(own, "XGBoost", said)
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything
