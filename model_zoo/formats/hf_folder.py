@@ -7,13 +7,14 @@ pytorch_model.bin is read by a reader that knows tensors alone.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
-from model_zoo.formats import _hf_pictures, _hf_tokenizer, _hf_weights
+from model_zoo.formats import _hf_pictures, _hf_timm, _hf_tokenizer, _hf_weights
 from model_zoo.formats._hf_config import Described, describe
 from model_zoo.formats._hf_files import ADAPTER, CONFIG, Files
 from model_zoo.types import UserError
@@ -34,7 +35,7 @@ def sniff(file: ModelFile) -> bool:
         if CONFIG not in files:
             return weights or _hf_tokenizer.TOKENIZER in files
         said = files.json(CONFIG)
-        return "model_type" in said or "architectures" in said or weights
+        return weights or any(key in said for key in ("model_type", "architectures"))
     except (UserError, OSError):
         return file.folder and (file.path / CONFIG).exists()
 
@@ -60,6 +61,8 @@ def open_folder(file: ModelFile, said: Facts) -> Opened:
         from model_zoo.formats._transformers import assembled, quiet
 
         with tempfile.TemporaryDirectory(prefix="hf_") as scratch, quiet() as transformers:
+            if _hf_timm.is_one(config):
+                return _hf_timm.open_timm(files, config, Path(scratch))
             tensors = _hf_weights.load(files, Path(scratch))
             found = describe(config, len(tensors), file.name, transformers)
             body, notes = assembled(found.network, found.config, tensors, file.name)
@@ -104,8 +107,6 @@ def _texts(files: Files, found: Described, body: Any, tokenizer: Any, said: Fact
 
 
 def _pictures(files: Files, config: dict[str, Any], found: Described, body: Any, notes: tuple[str, ...]) -> Opened:
-    import dataclasses
-
     from model_zoo.formats._transformers import ImageScores, told
 
     said = files.json(PREPROCESSOR) if PREPROCESSOR in files else {}
@@ -124,9 +125,9 @@ FORMAT = Format(
     sniff=sniff,
     open=open_folder,
     summary=(
-        "Classifiers, regressions and causal language models of transformers: a folder, or a zip of it, with"
-        " config.json, safetensors and tokenizer.json or preprocessor_config.json; explained with gradients and"
-        " attention."
+        "Classifiers, regressions and causal language models of transformers, and networks of timm: a folder, or a zip"
+        " of it, with config.json, safetensors and tokenizer.json or preprocessor_config.json; explained with gradients"
+        " and attention."
     ),
     order=20,
 )

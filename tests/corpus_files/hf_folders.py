@@ -110,6 +110,27 @@ def _picture(name: str, config: str, processor: dict[str, Any], settings: dict[s
     return build
 
 
+def _timm(folder: Path) -> Built:
+    """As timm.models.save_for_hf writes it."""
+    import torch
+
+    from model_zoo import vision
+
+    vision.ready()
+    import timm
+    from timm.models import save_for_hf
+
+    torch.manual_seed(0)
+    network = timm.create_model("test_vit", num_classes=3).eval()
+    save_for_hf(network, str(folder), model_config={"num_classes": 3, "label_names": list(LABELS.values())})
+
+    def scores(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network(torch.as_tensor(x)[None])[0].numpy()
+
+    return Built(folder, PHOTO, scores)
+
+
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True, "do_rescale": True}
 SQUEEZED = HALF | {"size": {"height": 32, "width": 32}, "resample": 2, "rescale_factor": 1 / 255}
 CUT = HALF | {"size": {"shortest_edge": 40}, "crop_size": 32, "do_center_crop": True, "resample": 3}
@@ -183,6 +204,7 @@ ENTRIES = (
     Entry("hf_distilbert_shards", "hf_folder", "DistilBERT classifier, folder in shards", _sharded),
     Entry("hf_albert_zip", "hf_folder", "ALBERT regression, zip", _zipped(_albert)),
     Entry("hf_llama_bfloat16", "hf_folder", "Llama classifier in bfloat16, folder in a zip", _zipped(_half, "llama/")),
+    Entry("hf_timm_vit", "hf_folder", "A small ViT of timm, folder", _timm, parameters={"window": 0.5}),
     Entry("hf_minilm", "hf_folder", "MiniLM-L6 (real weights) with a classifier, folder", _minilm),
     *(
         Entry(f"hf_{key}", "hf_folder", f"{what}, folder", _picture(*how), parameters={"window": 0.5})

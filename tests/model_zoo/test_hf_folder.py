@@ -275,6 +275,21 @@ def test_the_library_is_left_as_it_was(bert):
     assert (hub.HF_HUB_OFFLINE, logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
 
 
+def test_a_folder_of_timm(tmp_path):
+    from corpus_files.hf_folders import _timm
+
+    _timm(tmp_path)
+    model = opened(tmp_path)
+    assert model.card.labels == ("negative", "neutral", "positive")
+    config = json.loads((tmp_path / "config.json").read_text())
+    about = config["pretrained_cfg"]
+    assert model.input.size == tuple(about["input_size"][1:])
+    assert model.input.mean == tuple(about["mean"])
+    assert model.input.crop == about["crop_pct"]
+    assert "does not have" in refused(configured(tmp_path, architecture="hf-hub:someone/else"))
+    assert "not those of resnet18" in refused(configured(tmp_path, architecture="resnet18"))
+
+
 # -- what cannot be opened ---------------------------------------------------------------------------------------
 
 
