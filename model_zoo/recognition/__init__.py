@@ -84,9 +84,9 @@ def recognise(shapes: Shapes) -> tuple[Architecture, ...]:
 
 
 def nearest(shapes: Shapes, most: int = 3) -> tuple[Near, ...]:
-    """The families that come closest, the closest first."""
+    """The families that come closest, the closest first; of equals, as their finder has them."""
     found = [one for finder in _finders() for one in getattr(finder, "near", _none)(shapes)]
-    return tuple(sorted(found, key=lambda one: (-one.likeness, one.id))[:most])
+    return tuple(sorted(found, key=lambda one: -one.likeness)[:most])
 
 
 def _none(shapes: Shapes) -> Iterable[Any]:

@@ -61,6 +61,11 @@ class Index:
     versions: Mapping[str, str]  # of the libraries that it was made from
     places: Mapping[tuple[tuple[str, ...], str], tuple[Entry, ...]] = field(default_factory=dict)  # by (homes, names)
 
+    @functools.cached_property
+    def homes(self) -> tuple[tuple[str, ...], ...]:
+        """Every place of a head, once."""
+        return tuple(dict.fromkeys(one.homes for one in self.entries))
+
     def __post_init__(self) -> None:
         found: dict[tuple[tuple[str, ...], str], list[Entry]] = {}
         for one in self.entries:

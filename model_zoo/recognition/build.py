@@ -8,6 +8,7 @@ the same picture, which tells whether they are one function under two names.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import json
@@ -25,7 +26,8 @@ from model_zoo.recognition._libraries import LIBRARIES, construct
 CLASSES, CHANNELS, PIXELS = 1000, 3, 32  # as published; and by how much the size is changed
 OTHER_CLASSES, OTHER_CHANNELS = 7, 5
 MOST_MILLION = 120.0  # parameters of networks that are run to compare them
-SAME = 1e-4  # relative difference of two scores of one function
+SIDE = 96  # pixels of the pictures that tell functions apart
+SAME = 1e-4  # relative difference of what one function says of them
 
 
 def main() -> None:
@@ -42,7 +44,11 @@ def main() -> None:
                 entries.append(_entry(f"{library}/{name}", patterns))
             except Exception as error:  # a constructor may raise anything; what cannot be made cannot be found
                 print(f"left out: {library}/{name}: {str(error).partition(chr(10))[0][:100]}", file=sys.stderr)
-    entries = [*_twinned(entries)]
+    write([*twinned(entries)], list(patterns))
+
+
+def write(entries: list[Entry], patterns: list[str]) -> None:
+    """Write the index, without what is as a rule."""
     blank = Entry("", "", "", (), ())
     rows = [
         {key: value for key, value in dataclasses.asdict(one).items() if value != getattr(blank, key)}
@@ -50,7 +56,7 @@ def main() -> None:
         for one in entries
     ]
     text = json.dumps(
-        {"versions": _versions(), "patterns": list(patterns), "entries": rows}, separators=(",", ":"), sort_keys=True
+        {"versions": _versions(), "patterns": patterns, "entries": rows}, separators=(",", ":"), sort_keys=True
     )
     _index.FILE.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     print(f"{len(entries)} entries, {_index.FILE.stat().st_size:,} bytes", file=sys.stderr)
@@ -145,7 +151,7 @@ def _try(look: Callable[[], tuple[tuple[str, int], ...]]) -> tuple[tuple[str, in
         return ()
 
 
-def _twinned(entries: list[Entry]) -> Iterator[Entry]:
+def twinned(entries: list[Entry]) -> Iterator[Entry]:
     """The entries, those that compute the same as an earlier one of the same names and shapes with its id."""
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for one in entries:
@@ -153,41 +159,52 @@ def _twinned(entries: list[Entry]) -> Iterator[Entry]:
     for group in groups.values():
         told: list[tuple[Any, str]] = []
         for one in group:
-            scores = _scores(one) if len(group) > 1 and one.million < MOST_MILLION else None
+            scores = _scores(one, group) if len(group) > 1 and one.million < MOST_MILLION else None
             twin = next((known for other, known in told if scores is not None and _close(scores, other)), "")
             if scores is not None and not twin:
                 told.append((scores, one.id))
             yield dataclasses.replace(one, twin=twin)
 
 
-def _scores(one: Entry) -> Any:
-    """Scores of a fixed picture with fixed weights; None where it cannot be run."""
+def _scores(one: Entry, group: list[Entry]) -> Any:
+    """How scores change from one picture to another, with weights that follow from their names; None if it cannot run.
+
+    All of a group see the same pictures: small ones, or where these do not fit, of the size that the first is for.
+    """
+    for size in ((SIDE, SIDE), group[0].size or (224, 224)):
+        if not one.position or size == group[0].size:
+            with contextlib.suppress(Exception):  # a network that cannot be run on them has no twin
+                return _change(one, size)
+    return None
+
+
+def _change(one: Entry, size: tuple[int, int]) -> Any:
     import torch
 
     from model_zoo.formats._weights import blank
 
-    try:
-        with blank():
-            network = construct(one.id, classes=OTHER_CLASSES).eval()
-        for name, tensor in sorted(network.state_dict().items()):
-            if tensor.is_floating_point() and not name.endswith(_index.SPARE):
-                seed = torch.Generator().manual_seed(int(_index.digest([name]), 16) % 2**31)
-                noise = torch.empty_like(tensor).uniform_(-1, 1, generator=seed)
-                spread = math.sqrt(3 / max(1, tensor[0].numel())) if tensor.ndim > 1 else 0.3
-                tensor.copy_(noise.abs() + 0.5 if tensor.ndim == 1 and not name.endswith("bias") else noise * spread)
-        picture = torch.rand(1, CHANNELS, *(one.size or (224, 224)), generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            found = network(picture)
-        return found if isinstance(found, torch.Tensor) and bool(torch.isfinite(found).all()) else None
-    except Exception:  # a network that cannot be run has no twin
-        return None
+    with blank():
+        network = construct(one.id, OTHER_CLASSES, size=size if one.position else None).eval().double()
+    for name, tensor in sorted(network.state_dict().items()):
+        if tensor.is_floating_point() and not name.endswith(_index.SPARE):
+            seed = torch.Generator().manual_seed(int(_index.digest([name]), 16) % 2**31)
+            noise = torch.empty_like(tensor).uniform_(-1, 1, generator=seed)
+            if tensor.ndim > 1:
+                tensor.copy_(noise * math.sqrt(6 / max(1, tensor[0].numel())))
+            else:
+                tensor.copy_(0.1 * noise if name.endswith(("bias", "mean")) else 1 + 0.5 * noise)
+    pictures = torch.randn(2, CHANNELS, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        found = network(pictures)
+    if not isinstance(found, torch.Tensor) or not bool(torch.isfinite(found).all()):
+        raise ValueError("no scores")
+    return found[1] - found[0]
 
 
 def _close(one: Any, other: Any) -> bool:
-    if one.shape != other.shape:
-        return False
-    spread = float(one.abs().max()) or 1.0
-    return float((one - other).abs().max()) / spread < SAME
+    """Whether two changes are one; a change of nothing tells nothing."""
+    spread = float(one.abs().max())
+    return one.shape == other.shape and spread > 0 and float((one - other).abs().max()) / spread < SAME
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
     index = _index.index()
     tensors = _index.kept(shapes)
     fitting: dict[str, tuple[Entry, tuple[Architecture, ...]]] = {}
-    for homes in dict.fromkeys(one.homes for one in index.entries):
+    for homes in index.homes:
         rest = [one for one in tensors if not _index.below(one[0], homes)]
         if len(rest) == len(tensors) or not rest:
             continue
@@ -37,12 +37,12 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
             if bodies[free] == one.body:
                 fitting[one.id] = (one, tuple(_architectures(one, shapes)))
     twins = {one.twin for one, _ in fitting.values()}
-    for one, made in sorted(fitting.values(), key=lambda kept: _order(kept[0]))[:MOST]:
+    for one, made in sorted(fitting.values(), key=lambda kept: order(kept[0]))[:MOST]:
         for architecture in made:
             yield _related(architecture, one, twins, [other for other, _ in fitting.values()])
 
 
-def _order(one: Entry) -> tuple[int, int, str]:
+def order(one: Entry) -> tuple[int, int, str]:
     """torchvision, Assay, then timm by the length of the name: variants have longer ones."""
     library, _, name = one.id.partition("/")
     return (("torchvision", "assay", "timm").index(library), len(name), name)
@@ -59,7 +59,7 @@ def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]
         reason += f"; {', '.join(same)} computes the same"
     if differ:
         reason += f"; {', '.join(differ[:3])} has them too and computes something else (padding, epsilon or activation)"
-    score = 0.95 - 0.01 * _order(entry)[0] - 0.0001 * min(50, len(entry.id)) - (0.1 if "+" in one.id else 0)
+    score = 0.95 - 0.01 * order(entry)[0] - 0.0001 * min(50, len(entry.id)) - (0.1 if "+" in one.id else 0)
     return dataclasses.replace(
         one,
         reason=f"{reason}. {one.reason}".strip(),
@@ -71,14 +71,14 @@ def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]
 def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
     """One entry with the settings that the file's shapes say, and with its head or another in its place."""
     channels = shapes[one.stem[0][0]][one.stem[0][1]] / one.each if one.stem else 3
-    size = _size(one, shapes)
+    size = size_of(one, shapes)
     if size is None or channels != int(channels) or channels < 1:
         return
     head = {name: tuple(shape) for name, shape in shapes.items() if _index.below(name, one.homes)}
     own = dict(one.head)
-    facts = _facts(one, int(channels), size)
+    facts = facts_of(one, int(channels), size)
     resized = size if one.position and size != one.size else None
-    settings = _Settings(one.id, int(channels), resized)
+    settings = Settings(one.id, int(channels), resized)
     notes: tuple[str, ...] = ()
     if one.others and int(channels) == 3:
         notes = (
@@ -93,8 +93,8 @@ def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
         }
         if len(classes) == 1:
             count = classes.pop()
-            title = f"{settings.title}, {_classes(count)}"
-            yield Architecture(one.id, title, lambda: settings.build(count), _labelled(facts, count), notes=notes)
+            title = f"{settings.title}, {classes_of(count)}"
+            yield Architecture(one.id, title, lambda: settings.build(count), labelled(facts, count), notes=notes)
         return
     if len(one.homes) > 1:
         return
@@ -109,16 +109,16 @@ def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
         yield Architecture(
             one.id + named,
             f"{settings.title} with a head of {len(layers)} layers{f' and {activation}' if activation else ''},"
-            f" {_classes(count)}",
+            f" {classes_of(count)}",
             _with_head(settings, home, layers, activation),
-            _labelled(facts, count),
+            labelled(facts, count),
             reason=_layers.REASONS.get(activation, ""),
             score=0.9 - 0.01 * rank,
             notes=(*notes, *_layers.notes(layers, activation)),
         )
 
 
-def _with_head(settings: _Settings, home: str, layers: tuple[_layers.Layer, ...], activation: str) -> Any:
+def _with_head(settings: Settings, home: str, layers: tuple[_layers.Layer, ...], activation: str) -> Any:
     def build() -> Any:
         network = settings.build(1)
         parent, _, last = home.rpartition(".")
@@ -129,7 +129,7 @@ def _with_head(settings: _Settings, home: str, layers: tuple[_layers.Layer, ...]
 
 
 @dataclass(frozen=True)
-class _Settings:
+class Settings:
     """What construct() is told besides the number of classes."""
 
     id: str
@@ -138,6 +138,7 @@ class _Settings:
 
     @property
     def title(self) -> str:
+        """What a person calls it."""
         library, _, name = self.id.partition("/")
         said = [f"{self.channels} input channels"] * (self.channels != 3)
         if self.size is not None:
@@ -145,6 +146,7 @@ class _Settings:
         return ", ".join([f"{name.partition(':')[0]} of {TITLES[library]}", *said])
 
     def build(self, classes: int) -> Any:
+        """The network, untrained."""
         from model_zoo.recognition._libraries import construct
 
         return construct(self.id, classes, self.channels, self.size)
@@ -156,7 +158,7 @@ def _fits(shape: Shape, expected: Shape) -> bool:
     )
 
 
-def _size(one: Entry, shapes: Shapes) -> tuple[int, int] | None:
+def size_of(one: Entry, shapes: Shapes) -> tuple[int, int] | None:
     """Height and width of its pictures: as usual, or as its position embeddings say; None where these are no square."""
     size = one.size or (224, 224)
     if not one.position:
@@ -172,7 +174,8 @@ def _size(one: Entry, shapes: Shapes) -> tuple[int, int] | None:
     return (size[0] // grid * wanted,) * 2
 
 
-def _facts(one: Entry, channels: int, size: tuple[int, int]) -> Facts:
+def facts_of(one: Entry, channels: int, size: tuple[int, int]) -> Facts:
+    """How it takes a picture, as its library says; other channels than three have no usual mean."""
     photo = channels == 3
     return Facts(
         modality="image",
@@ -187,7 +190,7 @@ def _facts(one: Entry, channels: int, size: tuple[int, int]) -> Facts:
     )
 
 
-def _labelled(facts: Facts, count: int) -> Facts:
+def labelled(facts: Facts, count: int) -> Facts:
     """With the task, and ImageNet's names for its thousand classes."""
     import dataclasses
 
@@ -198,7 +201,8 @@ def _labelled(facts: Facts, count: int) -> Facts:
     return dataclasses.replace(facts, labels=names, task=task, output="logit" if count > 1 else None)
 
 
-def _classes(count: int) -> str:
+def classes_of(count: int) -> str:
+    """A number of outputs in words."""
     return f"{count:,} classes" if count > 1 else "one output"
 
 
@@ -214,18 +218,21 @@ def near(shapes: Shapes) -> Iterator[Near]:
         both = len(own & set(one.patterns))
         if both:
             likeness = both / len(own | set(one.patterns))
-            ranked.append(
-                (-round(likeness, 3), abs(math.log((million + 0.01) / (one.million + 0.01))), one.id, likeness)
-            )
-    for _, _, identity, likeness in sorted(ranked)[:MOST_NEAR]:
-        library, _, name = identity.partition("/")
-        yield Near(identity, f"{name.partition(':')[0]} of {TITLES[library]}", likeness, _shapes_of(identity))
+            distance = round(abs(math.log((million + 0.01) / (one.million + 0.01))), 1)
+            ranked.append((-round(likeness, 3), distance, order(one), likeness, one))
+    for _, _, _, likeness, one in sorted(ranked, key=lambda kept: kept[:3])[:MOST_NEAR]:
+        library, _, name = one.id.partition("/")
+        yield Near(one.id, f"{name.partition(':')[0]} of {TITLES[library]}", likeness, _shapes_of(one, shapes))
 
 
-def _shapes_of(identity: str) -> Any:
+def _shapes_of(one: Entry, file: Shapes) -> Any:
+    """The shapes of an entry with as many classes as the file seems to have."""
+
     def read() -> Shapes:
         from model_zoo.recognition.build import shapes
 
-        return shapes(identity, classes=1000)
+        name, expected = one.head[0]
+        own = file.get(name, ())
+        return shapes(one.id, classes=own[expected.index(FREE)] if _fits(own, expected) else 1000)
 
     return read
