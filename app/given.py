@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from app import saying
 from explainers import registry
 from explainers.runtime.store import LARGEST_INPUT
 from explainers.runtime.types import COMMAND_LINE
@@ -60,7 +61,14 @@ def located(card: ModelCard, text: str) -> tuple[bytes, str, int | None]:
     if card.modality == "tabular" and _json(text.encode("utf-8", "replace")):
         return text.encode("utf-8", "replace"), "typed row.json", None
     known = ", ".join(one.id for one in examples(card)) or "none"
-    raise UserError(f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}.")
+    typed = f"; a row may also be typed, as {_typed_row(card)}" if card.modality == "tabular" else ""
+    raise UserError(
+        f"There is no file {text!r}, and no bundled example of that name; the examples are: {known}{typed}."
+    )
+
+
+def _typed_row(card: ModelCard) -> str:
+    return json.dumps({one.name: saying.middle(one) for one in card.columns[:2]} or {"age": 41, "income": 2.5})
 
 
 def _exists(path: Path) -> bool:

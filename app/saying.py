@@ -227,7 +227,7 @@ def first_row(facts: Facts, columns: tuple[Column, ...]) -> dict[str, Any]:
         row = TableInput().rows(facts.background, "The background")[0]
         if {one.name for one in columns} <= set(row):
             return {one.name: row[one.name] for one in columns}
-    return {one.name: _middle(one) for one in columns}
+    return {one.name: middle(one) for one in columns}
 
 
 def _is_number(text: str) -> bool:
@@ -238,7 +238,8 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _middle(column: Column) -> Any:
+def middle(column: Column) -> Any:
+    """A usual value of a column."""
     if column.default is not None:
         return column.default
     if column.kind == "category":

@@ -45,8 +45,10 @@ def explain(chosen: argparse.Namespace) -> int:
     card = naming.bundled(chosen.model)
     if card is not None:  # what can be told before a worker starts
         wanted, settings, target = _asked(card, chosen)
-    elif chosen.method:
-        given.parameters(chosen.method, chosen.set)
+    else:
+        naming.said(chosen)
+        if chosen.method:
+            given.parameters(chosen.method, chosen.set)
     for path in chosen.out:
         check_out(path, REPORTS)
     with Runtime(chosen.workspace, chosen.device, server=False) as runtime:

@@ -165,7 +165,7 @@ def _input(one: Kept) -> None:
         )
         if st.button("Open", key=f"act/use/{one.digest}"):
             _use(one)
-        with st.popover("", icon=":material/more_horiz:", help=plain(f"More for {one.name}"), key=f"more/{one.digest}"):
+        with st.popover("More", help=plain(f"More for {one.name}"), key=f"more/{one.digest}"):
             key = f"rename/{one.digest}"
             st.session_state.setdefault(key, one.name)
             st.text_input("Name", key=key, max_chars=200, on_change=_rename_input, args=(one, key))

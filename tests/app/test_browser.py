@@ -235,6 +235,58 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     page.locator(".as-error").wait_for()
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bare weights as people have them: a ResNet of seven classes, saved by a DataParallel."""
+    import torch
+
+    from model_zoo import vision
+
+    torch.manual_seed(0)
+    network = vision.torchvision().models.resnet18(num_classes=7)
+    path = tmp_path_factory.mktemp("upload") / "<b>flowers.pth"
+    torch.save({"state_dict": {f"module.{name}": one for name, one in network.state_dict().items()}}, path)
+    return path
+
+
+def test_a_stranger_s_checkpoint_from_the_drop_zone_to_grad_cam(page: Any, checkpoint: Path) -> None:
+    names = "daisy\ndandelion\nrose\nsunflower\ntulip\niris\n<i>lily"
+    page.locator(".as-bars").wait_for()
+    still(page)
+    page.get_by_role("button", name="Your own model").click()
+    page.get_by_text("Drop a model file here").wait_for()
+    still(page)
+    page.locator("input[type=file]").set_input_files(checkpoint)
+    page.get_by_role("button", name="Use this model").wait_for()
+    page.locator(".as-headline", has_text="7 classes").wait_for()
+    still(page)
+    typed = page.get_by_label("Class names, in the order of the outputs")
+    typed.fill("daisy, rose")
+    page.get_by_role("button", name="Use this model").click()
+    page.locator(".as-error", has_text="7 names are expected").wait_for()
+    assert typed.input_value() == "daisy, rose", "nothing typed is lost"
+    typed.fill(names)
+    typed.blur()
+    page.get_by_text("7 names for 7 classes").wait_for()
+    still(page)
+    page.get_by_role("button", name="Use this model").click()
+    page.locator(".as-bars").wait_for()
+    page.locator(".as-headline + .as-quiet", has_text="<b>flowers on coffee.jpg").wait_for()
+    ask(page, "Grad-CAM")
+    finished(page, 1)
+    page.locator(".js-plotly-plot").first.wait_for()
+
+    page.get_by_role("link", name="Check-up").click()
+    page.locator(".as-figures", has_text="11,180,103").wait_for()
+    go(page, "Models")
+    page.locator(".as-run", has_text="<b>flowers").wait_for()
+    page.get_by_role("button", name="More", exact=True).click()
+    still(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Remove it").click()
+    page.get_by_text("You have not brought a model yet").wait_for()
+
+
 def long_job(page: Any) -> None:
     """LIME on a photograph: tens of seconds on two cores."""
     choose(page, "Image", "EfficientNet-Lite0")
