@@ -23,9 +23,9 @@ from concurrent.futures import TimeoutError as Late
 from pathlib import Path
 from typing import Any
 
-from explainers.runtime import sandbox
+from explainers.runtime import attached, sandbox
 from explainers.runtime.process import Forked, Life, Process, Spawned
-from explainers.runtime.scratch import Scratch
+from explainers.runtime.scratch import Scratch, remove
 from explainers.runtime.types import Source
 from explainers.runtime.watch import Watch, allowed_memory
 from explainers.runtime.worker import Settings
@@ -75,7 +75,7 @@ class Nursery:
             threads=threads,
             catalogue=self._catalogue,
             scratch=str(folder),
-            readable=(source.path,) if source.path else (),
+            readable=(source.path, *map(str, attached.linked(Path(source.path)))) if source.path else (),
             memory=self._watch.memory,
             file_size=LARGEST_FILE,
             gpu=self._device != "cpu" and os.path.exists("/dev/nvidiactl"),
@@ -152,6 +152,7 @@ class Zygote:
         """folder: where its libraries may keep what they like."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
+        self._folder = folder
         self._numbers = itertools.count(1)
         self._change = threading.Condition()
         self._orders: dict[int, Future[tuple[int, int]]] = {}
@@ -210,6 +211,7 @@ class Zygote:
             self._control.shutdown(socket.SHUT_RDWR)
         self._listener.join()
         self._control.close()
+        remove(self._folder)
 
     def _code(self, pid: int) -> int | None:
         """How a worker ended, once it has; None if nobody was there to see."""

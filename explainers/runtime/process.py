@@ -194,11 +194,13 @@ class Process:
             match wire.receive(self._sock):
                 case (str(kind), int(number), body):
                     return kind, number, body
-            self._blame = self._blame or "it sent what is not a message"
+            raise self.liar("it sent what is not a message")
+        except wire.Closed as error:
+            if self._life.ended(LINGERS):
+                raise self._died() from error
+            raise self.liar("it closed its socket and stayed") from error
         except wire.Broken as error:
-            if not self._life.ended(LINGERS):
-                self._blame = self._blame or f"it sent what cannot be read: {error}"
-        raise self._died()
+            raise self.liar(f"it sent what cannot be read: {error}") from error
 
     def kill(self, blame: str = "") -> None:
         """End it at once, with everything that it started; `blame` says why, where it did not end by itself before."""

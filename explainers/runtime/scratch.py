@@ -53,13 +53,12 @@ def remove(folder: Path) -> None:
     """Remove a folder and all in it, whatever its makers did; what the system does not let go of stays, silently."""
     unused, numbers = secrets.token_hex(8), itertools.count()
     with contextlib.suppress(OSError):
-        while found := [one for one in os.scandir(folder) if _gone(one)]:
-            for one in found:  # folders: what is in them moves up, so that no path grows
-                os.chmod(one.path, 0o700)
-                for inner in os.scandir(one.path):
-                    if _gone(inner):
-                        os.rename(inner.path, folder / f"{unused}-{next(numbers)}")
-                os.rmdir(one.path)
+        while found := _folders(folder):
+            for one in found:  # what is in them moves up, so that no path grows
+                os.chmod(one, 0o700)
+                for inner in _folders(one):
+                    os.rename(inner, folder / f"{unused}-{next(numbers)}")
+                os.rmdir(one)
         os.rmdir(folder)
 
 
@@ -72,24 +71,27 @@ def size(folder: Path) -> tuple[int, int]:
         if depth > DEEPEST:
             return total, MOST + 1
         with contextlib.suppress(OSError):
-            for one in os.scandir(path):
-                count += 1
-                if count > MOST:
-                    break
-                with contextlib.suppress(OSError):
-                    if one.is_dir(follow_symlinks=False):
-                        waiting.append((one.path, depth + 1))
-                    else:
-                        total += one.stat(follow_symlinks=False).st_blocks * 512
+            with os.scandir(path) as listed:
+                for one in itertools.islice(listed, MOST + 1 - count):
+                    count += 1
+                    with contextlib.suppress(OSError):
+                        if one.is_dir(follow_symlinks=False):
+                            waiting.append((one.path, depth + 1))
+                        else:
+                            total += one.stat(follow_symlinks=False).st_blocks * 512
     return total, count
 
 
-def _gone(one: os.DirEntry[str]) -> bool:
-    """Remove a file; whether a folder is left instead."""
-    if one.is_dir(follow_symlinks=False):
-        return True
-    os.unlink(one.path)
-    return False
+def _folders(path: str | Path) -> list[str]:
+    """The folders in a folder, whose files are removed."""
+    found = []
+    with os.scandir(path) as listed:
+        for one in listed:
+            if one.is_dir(follow_symlinks=False):
+                found.append(one.path)
+            else:
+                os.unlink(one.path)
+    return found
 
 
 def _sweep(folder: Path) -> None:

@@ -33,6 +33,10 @@ class Broken(Exception):
     """The other end closed, or sent what is not a frame; nothing more can be read."""
 
 
+class Closed(Broken):
+    """The other end is gone, or closed."""
+
+
 def pack(value: Any) -> tuple[bytes, list[np.ndarray]]:
     """A value as the frame's head and its arrays; TypeError if it cannot travel, UserError if it is too large."""
     header, arrays = codec.encode(value)
@@ -56,7 +60,7 @@ def send(sock: socket.socket, value: Any) -> None:
             if array.size:
                 _write(sock, array.reshape(-1).data.cast("B"))
     except OSError as error:
-        raise Broken("the other end is gone") from error
+        raise Closed("the other end is gone") from error
 
 
 def receive(sock: socket.socket) -> Any:
@@ -112,7 +116,7 @@ def _fill(sock: socket.socket, view: memoryview) -> None:
         try:
             got = sock.recv_into(view[:CHUNK])
         except OSError as error:
-            raise Broken("the other end is gone") from error
+            raise Closed("the other end is gone") from error
         if not got:
-            raise Broken("the other end closed")
+            raise Closed("the other end closed")
         view = view[got:]

@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 LARGEST_ORDER = 1 << 16  # bytes
@@ -78,11 +79,6 @@ class Warm:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: set[int] = set()
-        self._bell, ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(ring, False)
-        signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self, baton: int | None = None, idle: bool = False) -> None:
         """Fork for each order, and tell of each end; never returns.
@@ -90,16 +86,17 @@ class Warm:
         baton: a descriptor at whose end the other process takes the orders; this one goes with its last worker.
         idle: take no orders at all.
         """
+        bell = _bell()
         poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
+        poll.register(bell, select.POLLIN)
         poll.register(self._control, 0 if idle else select.POLLIN)  # a hang-up is always told
         if baton is not None:
             poll.register(baton, select.POLLIN)
         retired = False
         while True:
             for ready, event in poll.poll():
-                if ready == self._bell:
-                    self._reap()
+                if ready == bell:
+                    self._reap(bell)
                 elif ready == baton:
                     retired = True
                     poll.unregister(baton)
@@ -146,9 +143,9 @@ class Warm:
         self.tell({"order": order["order"], "pid": pid}, handle)
         os.close(handle)
 
-    def _reap(self) -> None:
+    def _reap(self, bell: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
+            os.read(bell, 4096)
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -167,12 +164,24 @@ class Warm:
         os._exit(0)
 
 
+def _bell() -> int:
+    """A descriptor that can be read whenever a child of this process, not of its twin, has ended."""
+    bell, ring = os.pipe()
+    for one in (bell, ring):
+        os.set_blocking(one, False)
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return bell
+
+
 def become(order: dict[str, Any], sock: int, log: int) -> None:
     """In the fork: keep the worker's socket, log and nothing else of the warm process, and be the worker."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()  # a group of its own to kill
+        with contextlib.suppress(OSError):
+            Path("/proc/self/comm").write_text(f"assay-{order['settings']['lane']}")  # what `ps` and `top` call it
         sock, log = (fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in (sock, log))
         nothing = os.open(os.devnull, os.O_RDONLY)
         for number, one in enumerate((nothing, log, log, sock)):

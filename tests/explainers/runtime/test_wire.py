@@ -72,6 +72,7 @@ HOSTILE = {
     "endless payload": frame({"value": None, "arrays": []}, size=2**60),
     "no json": frame(b"{{{"),
     "deep json": frame(b"[" * 100_000),
+    "crowded json": frame(b"[" + b"{}," * wire.PARTS + b"{}]"),
     "no header": frame([1, 2]),
     "no arrays": frame({"value": 1}),
     "pickled objects": frame({"value": {"array": 0}, "arrays": [["|O", [1]]]}, b"x" * 8),
@@ -108,5 +109,7 @@ def test_what_cannot_travel_leaves_no_half_frame(pair):
 
 def test_the_other_end_is_gone(pair):
     pair[1].close()
-    with pytest.raises(wire.Broken):
+    with pytest.raises(wire.Closed):
         wire.send(pair[0], np.zeros(10**6))
+    with pytest.raises(wire.Closed):
+        wire.receive(pair[0])

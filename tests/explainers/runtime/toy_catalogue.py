@@ -14,7 +14,10 @@ def _card(id):
     return ModelCard(id, f"The {id} model", "tabular", "classification", "logit", ("no", "yes"), Capability.GRADIENTS)
 
 
-CARDS = {id: _card(id) for id in ("quick", "slow", "stuck", "crash", "exit", "memory", "odd", "failing", "unloadable")}
+PLAIN = ("quick", "slow", "stuck", "crash", "exit", "memory", "odd", "failing", "unloadable")
+HOSTILE = ("abort", "panic", "leave", "hoard", "share", "litter", "asleep", "deaf", "nosy", "bare", "inherited")
+LIARS = ("garbage", "endless", "deep", "crowded", "untyped", "foreign", "misshapen", "integers", "chatter")
+CARDS = {id: _card(id) for id in (*PLAIN, *HOSTILE, *LIARS)}
 
 
 def cards():
@@ -30,6 +33,10 @@ def load(id, device="cpu"):
         raise UserError("The unloadable model has no weights; train it first.")
     if id == "odd":
         raise ZeroDivisionError("secret detail")
+    if id in HOSTILE or id in LIARS:
+        import hostile
+
+        getattr(hostile, id)()
 
     class Toy(torch.nn.Module):
         def __init__(self):

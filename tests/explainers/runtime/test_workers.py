@@ -1,0 +1,288 @@
+"""Workers that misbehave in every way that is known: the app lives, nothing is left, the next good model is exact.
+
+A seeded sample runs in CI, and each a hundred times with `make soak`.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import explainers
+from explainers.runtime import lane as lanes
+from explainers.runtime import nursery as nurseries
+from explainers.runtime import sandbox, watch
+from explainers.runtime.types import Source
+from model_zoo.types import UserError
+
+LIMIT = 60
+linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+
+# What a person is told, by the model that they ran.
+ENDINGS = {
+    "crash": r"killed by signal 11",
+    "abort": r"killed by signal 6",
+    "exit": r"exited with code 3",
+    "panic": r"unexpected PanicException",
+    "leave": r"unexpected SystemExit",
+    "hoard": r"memory",
+    "share": r"it took more than 0.5 GiB of memory",
+    "litter": r"it made more than 10,000 files",
+    "garbage": r"it sent what (cannot be read|is not a message)",
+    "endless": r"it sent what cannot be read: a frame of .* is too large",
+    "deep": r"it sent what cannot be read: a header that is not one",
+    "crowded": r"it sent what cannot be read: a header of too many parts",
+    "untyped": r"it sent what is not a message",
+    "foreign": r"it sent a ModelCard when asked to explain",
+    "misshapen": r"The worker sent no explanation",
+    "integers": r"The worker sent no explanation",
+    "chatter": r"",
+    "asleep": r"it took longer than \d+ s to open the file",
+    "deaf": r"it took longer than \d+ s to open the file",
+}
+
+
+@pytest.fixture(scope="module")
+def small(toys, tmp_path_factory):
+    """A runtime whose workers may take half a GiB and a second and a half to open any model."""
+    from explainers.runtime import Runtime
+
+    patch = pytest.MonkeyPatch()
+    patch.setenv("ASSAY_MEMORY", "0.5")
+    patch.setattr(
+        watch,
+        "opening",
+        lambda source: watch.Deadline(time.monotonic() + 10, "it took longer than 10 s to open the file"),
+    )
+    with Runtime(tmp_path_factory.mktemp("small"), "cpu", catalogue=toys, server=False) as runtime:
+        yield runtime
+    patch.undo()
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Less patience with what will not come."""
+    late = "it took longer than 1 s to open the file"
+    monkeypatch.setattr(watch, "opening", lambda source: watch.Deadline(time.monotonic() + 1.5, late))
+
+
+@pytest.fixture(scope="module")
+def expected(toys):
+    """The values of a good model in this process; batches are found by timing, so the last digit may differ."""
+    from conftest import ROW
+    from toy_catalogue import load
+
+    return explainers.explain(load("quick"), ROW, "integrated_gradients", target=1, steps=16).values
+
+
+def children(pid):
+    """Numbers and states of a process's children."""
+    found = {}
+    for one in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            state, parent = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid:
+            found[int(one)] = state
+    return found
+
+
+def check(runtime, ask, expected):
+    """The app is as it should be, and a good model gives exact values."""
+    job = ask(runtime, parameters={"steps": 16}, target=1)
+    assert runtime.wait(job, LIMIT).status == "done", runtime.job(job)
+    np.testing.assert_allclose(runtime.result(job).values, expected, rtol=1e-12)
+    alive = {pid for lane in runtime._lanes for pid in lane.pids()}
+    zygote = runtime._nursery._zygote
+    deadline = time.monotonic() + 5
+    while True:  # the end of one that was killed is told a moment later
+        left = children(zygote.pid) | children(os.getpid())
+        ours = {pid: state for pid, state in left.items() if pid != zygote.pid and pid in children(zygote.pid)}
+        if "Z" not in ours.values() and set(ours) <= alive:
+            break
+        assert time.monotonic() < deadline, (ours, alive)
+        time.sleep(0.02)
+    folders = list(runtime._nursery._scratch.folder.iterdir())
+    assert len(folders) == 1 + len(alive), folders  # the warm process has one too
+
+
+def misbehave(runtime, ask, model):
+    job = ask(runtime, model, parameters={"steps": 16}, target=1)
+    ended = runtime.wait(job, LIMIT)
+    if model == "chatter":
+        assert ended.status == "done", ended
+        return
+    assert ended.status == "failed", ended
+    assert re.search(ENDINGS[model], ended.message), ended.message
+    assert "Traceback" not in ended.message
+    assert len(ended.message) < 300
+
+
+@linux
+@pytest.mark.parametrize("model", [one for one in ENDINGS if one not in ("asleep", "deaf")])
+def test_whatever_a_worker_does_the_app_lives_and_the_next_model_is_exact(small, ask, expected, model):
+    check(small, ask, expected)
+    before = len(os.listdir("/proc/self/fd"))
+    misbehave(small, ask, model)
+    check(small, ask, expected)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2  # a worker that went on waiting has a socket and a handle
+
+
+@linux
+@pytest.mark.parametrize("model", ["asleep", "deaf"])
+def test_a_model_that_does_not_open_in_time_is_ended(small, ask, expected, hurried, model):
+    began = time.monotonic()
+    misbehave(small, ask, model)
+    assert time.monotonic() - began < 1.5 + 2
+    check(small, ask, expected)
+
+
+@linux
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("model", ENDINGS)
+def test_a_hundred_times(small, ask, expected, hurried, model):
+    check(small, ask, expected)
+    for _ in range(100):
+        misbehave(small, ask, model)
+    check(small, ask, expected)
+
+
+@linux
+def test_a_worker_finds_nothing_of_the_app_around_it(start, ask, monkeypatch):
+    monkeypatch.setenv("ASSAY_SECRET", "x")
+    runtime = start()
+    job = ask(runtime, "bare")
+    found = json.loads(runtime.wait(job, LIMIT).message)
+    assert not {"ASSAY_SECRET", "PYTHONPATH", "STREAMLIT_SERVER_PORT"} & set(found["variables"])
+    assert set(found["files"]) <= {0, 1, 2, 3, 4}  # nothing, the log twice, the socket, and the listing itself
+    assert found["cwd"].startswith(str(runtime._nursery._scratch.folder))
+
+
+@linux
+def test_a_model_reads_nothing_but_installed_code(start, ask):
+    runtime = start()
+    process = runtime._nursery.start("run", 1, Source("quick"))
+    process.greet()
+    held = process.barriers
+    process.close()
+    if not set(sandbox.REQUIRED) <= set(held):
+        pytest.skip(f"this machine has only {held}")
+    job = ask(runtime, "nosy")
+    assert "PermissionError" in runtime.wait(job, LIMIT).message
+
+
+@linux
+def test_the_warm_process_dies_what_runs_goes_on_and_the_next_has_a_new_one(start, ask, expected):
+    runtime = start()
+    job = ask(runtime, "slow", parameters={"steps": 64})
+    while not runtime.job(job).done:
+        time.sleep(0.01)
+    zygote = runtime._nursery._zygote.pid
+    os.kill(zygote, signal.SIGKILL)
+    assert runtime.wait(job, LIMIT).status == "done"
+    check(runtime, ask, expected)
+    assert runtime._nursery._zygote.pid != zygote
+    orphan = next(one for one in runtime._run._pool if one.source.id == "slow")
+    os.kill(orphan.pid, signal.SIGKILL)  # nobody is left who would learn of its end
+    while orphan.alive:
+        time.sleep(0.01)
+    again = ask(runtime, "slow", parameters={"steps": 16})
+    assert runtime.wait(again, LIMIT).status == "done"
+
+
+@linux
+def test_the_app_dies_and_takes_a_worker_that_does_not_listen_with_it(toys, tmp_path):
+    """kill -9 of the app while a model holds the interpreter: the worker's own listener never runs."""
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from conftest import ROW
+from explainers.runtime import Request, Runtime
+runtime = Runtime({str(tmp_path / "deaf")!r}, "cpu", catalogue="toy_catalogue", server=False)
+runtime.submit(Request("deaf", runtime.put(ROW, "row.json"), "integrated_gradients"), "me")
+while runtime._run.device() is None: time.sleep(0.01)
+time.sleep(0.3)
+print(runtime._run.pid(), runtime._nursery._zygote.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as app:
+        pids = [int(one) for one in app.stdout.readline().split()]
+        app.kill()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_where_no_fork_is_safe_workers_are_started_anew(start, ask, expected, monkeypatch):
+    monkeypatch.setattr(nurseries, "can_fork", lambda device: False)
+    runtime = start()
+    job = ask(runtime, parameters={"steps": 16}, target=1)
+    assert runtime.wait(job, LIMIT).status == "done", runtime.job(job)
+    np.testing.assert_allclose(runtime.result(job).values, expected, rtol=1e-12)
+    assert runtime._nursery._zygote is None
+    bad = ask(runtime, "crash")
+    assert "killed by signal 11" in runtime.wait(bad, LIMIT).message
+
+
+def test_a_warm_process_that_does_not_come_up_is_done_without(start, ask, monkeypatch):
+    real = nurseries._python
+    broken = [sys.executable, "-c", "raise SystemExit(9)"]
+    monkeypatch.setattr(nurseries, "_python", lambda module: broken if module == "zygote" else real(module))
+    runtime = start()
+    assert runtime.wait(ask(runtime), LIMIT).status == "done"
+
+
+# -- the lane's pool ---------------------------------------------------------------------------------------------
+
+
+def test_each_model_has_a_worker_and_the_one_idle_longest_goes(start, row):
+    runtime = start()
+    digest = runtime.put(row, "row.json")
+    lane, seen = runtime._look, {}
+    for model in ("quick", "slow", "stuck"):
+        runtime.look(model, digest)
+        seen[model] = lane.pid()
+    assert len(set(seen.values())) == lanes.KEPT == len(lane.pids())
+    runtime.rows("quick", runtime.put(b"a,b,c,d\n1,2,3,4\n", "rows.csv"))
+    assert lane.pid() == seen["quick"]  # the same worker, now the newest
+    runtime.look("failing", digest)
+    assert seen["slow"] not in lane.pids()
+    assert {seen["quick"], seen["stuck"]} < set(lane.pids())
+
+
+def test_the_same_file_of_two_people_has_two_workers(start, tmp_path):
+    runtime = start()
+    sources = [Source(id, path=str(tmp_path), digest="sha256:same") for id in ("of-one", "of-another")]
+    for source in sources:
+        with pytest.raises(UserError):
+            runtime._look.submit(lanes.Task("card", (), source)).future.result(LIMIT)
+    assert len(set(runtime._look.pids())) == 2
+    runtime._look.forget("of-one")
+    deadline = time.monotonic() + 10
+    while len(runtime._look.pids()) != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_memory_is_what_the_operator_says_or_a_share_of_what_there_is(monkeypatch):
+    monkeypatch.setenv("ASSAY_MEMORY", "2.5")
+    assert watch.allowed_memory() == 2.5 * 2**30
+    for wrong in ("lots", "-1", "0", "nan"):
+        monkeypatch.setenv("ASSAY_MEMORY", wrong)
+        with pytest.raises(UserError, match="in GiB"):
+            watch.allowed_memory()
+    monkeypatch.delenv("ASSAY_MEMORY")
+    monkeypatch.setattr(watch, "machine_memory", lambda: 16 << 30)
+    assert watch.allowed_memory() == 8 << 30
+    monkeypatch.setattr(watch, "machine_memory", lambda: 1 << 29)
+    assert watch.allowed_memory() == watch.LEAST
