@@ -70,9 +70,7 @@ def _model(one: Upload) -> None:
         elif st.button("Explain", key=f"act/explain/{one.id}", icon=":material/search_insights:"):
             _explain(one.card)
         if one.owner == state.owner():
-            with st.popover(
-                "", icon=":material/more_horiz:", help=plain(f"More for {one.title}"), key=f"more/{one.id}"
-            ):
+            with st.popover("More", help=plain(f"More for {one.title}"), key=f"more/{one.id}"):
                 _actions(one)
 
 
