@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,20 @@ from model_zoo.formats._onnx.registry import Node, Unsupported, operator, plain
 from model_zoo.formats._onnx.tensors import dtype
 
 Tensor = torch.Tensor
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # torch has few operators for them: int64 has them all
+
+
+def signed(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function by way of int64 for unsigned numbers, which wraps around as they do."""
+
+    def work(*inputs: Tensor) -> Tensor:
+        if inputs[0].dtype not in UNSIGNED:
+            return function(*inputs)
+        found = function(*(one.long() for one in inputs))
+        return found if found.dtype == torch.bool else found.to(inputs[0].dtype)
+
+    return work
+
 
 plain(
     {
@@ -24,7 +39,7 @@ plain(
         "Atan": torch.atan,
         "Atanh": torch.atanh,
         "BitwiseAnd": torch.bitwise_and,
-        "BitwiseNot": torch.bitwise_not,
+        "BitwiseNot": signed(torch.bitwise_not),
         "BitwiseOr": torch.bitwise_or,
         "BitwiseXor": torch.bitwise_xor,
         "Ceil": torch.ceil,
@@ -34,16 +49,16 @@ plain(
         "Erf": torch.erf,
         "Exp": torch.exp,
         "Floor": torch.floor,
-        "Greater": torch.gt,
-        "GreaterOrEqual": torch.ge,
+        "Greater": signed(torch.gt),
+        "GreaterOrEqual": signed(torch.ge),
         "HardSwish": functional.hardswish,
         "Identity": lambda x: x,
         "IsNaN": torch.isnan,
-        "Less": torch.lt,
-        "LessOrEqual": torch.le,
+        "Less": signed(torch.lt),
+        "LessOrEqual": signed(torch.le),
         "Log": torch.log,
         "Mish": functional.mish,
-        "Mul": torch.mul,
+        "Mul": signed(torch.mul),
         "Neg": torch.neg,
         "Not": torch.logical_not,
         "Or": torch.logical_or,
@@ -58,7 +73,7 @@ plain(
         "Softplus": lambda x: functional.softplus(x, threshold=80.0),
         "Softsign": functional.softsign,
         "Sqrt": torch.sqrt,
-        "Sub": torch.sub,
+        "Sub": signed(torch.sub),
         "Tan": torch.tan,
         "Tanh": torch.tanh,
         "Where": torch.where,
@@ -70,13 +85,13 @@ plain(
 @operator("Add")
 def add(node: Node, x: Tensor, y: Tensor) -> Tensor:
     """x + y."""
-    return x + y
+    return signed(torch.add)(x, y)
 
 
 @operator("Div")
 def div(node: Node, x: Tensor, y: Tensor) -> Tensor:
     """x / y; of whole numbers the part before the point."""
-    return x / y if x.is_floating_point() else torch.div(x, y, rounding_mode="trunc")
+    return x / y if x.is_floating_point() else signed(functools.partial(torch.div, rounding_mode="trunc"))(x, y)
 
 
 @operator("Pow")
@@ -95,8 +110,7 @@ def mod(node: Node, x: Tensor, y: Tensor) -> Tensor:
     """The remainder: with the sign of x for fmod=1, of y otherwise."""
     if node.get("fmod", 0):
         return torch.fmod(x, y)
-    wide = x.dtype in (torch.uint16, torch.uint32, torch.uint64)
-    return torch.remainder(x.long(), y.long()).to(x.dtype) if wide else torch.remainder(x, y)
+    return signed(torch.remainder)(x, y)
 
 
 @operator("BitShift")
@@ -109,13 +123,13 @@ def bit_shift(node: Node, x: Tensor, y: Tensor) -> Tensor:
 @operator("Max")
 def maximum(node: Node, *inputs: Tensor) -> Tensor:
     """The largest of the inputs, element by element."""
-    return functools.reduce(torch.maximum, inputs)
+    return functools.reduce(signed(torch.maximum), inputs)
 
 
 @operator("Min")
 def minimum(node: Node, *inputs: Tensor) -> Tensor:
     """The smallest of the inputs, element by element."""
-    return functools.reduce(torch.minimum, inputs)
+    return functools.reduce(signed(torch.minimum), inputs)
 
 
 @operator("Sum")

@@ -16,11 +16,23 @@ import onnx.inliner
 import torch
 from torch import nn
 
-from model_zoo.formats._onnx import contrib, elementwise, layers, pictures, quantised, recurrent, reductions, shapes
+from model_zoo.formats._onnx import (
+    attention,
+    contrib,
+    elementwise,
+    layers,
+    pictures,
+    quantised,
+    recurrent,
+    reductions,
+    shapes,
+)
 from model_zoo.formats._onnx.registry import OPERATORS, Node, Unsupported
 from model_zoo.formats._onnx.tensors import tensor
 
-assert all((contrib, elementwise, layers, pictures, quantised, recurrent, reductions, shapes))  # they fill the table
+assert all(
+    (attention, contrib, elementwise, layers, pictures, quantised, recurrent, reductions, shapes)
+)  # they fill the table
 
 Values = dict[str, Any]
 CONTROL = ("If", "Loop", "Scan")

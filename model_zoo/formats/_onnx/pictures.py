@@ -106,12 +106,12 @@ def _weights(node: Node, places: Tensor, old: int, scale: float) -> Tensor:
         return functional.one_hot(near, old).double()
     wide = min(1.0, scale) if node.get("antialias", 0) else 1.0  # a window as wide as what it stands for
     reach = (1 if mode == "linear" else 2) / wide
-    taps = torch.arange(-math.ceil(reach), math.ceil(reach) + 1, dtype=torch.float64)
+    taps = torch.arange(-math.ceil(reach), math.ceil(reach) + 2, dtype=torch.float64)
     base = torch.floor(places)[:, None] + taps
     far = (places[:, None] - base) * wide
     shares = (1 - far.abs()).clamp(min=0) if mode == "linear" else _cubic(far.abs(), node.get("cubic_coeff_a", -0.75))
     inside = (base >= 0) & (base <= old - 1)
-    if node.get("exclude_outside", 0) or node.get("antialias", 0):
+    if node.get("exclude_outside", 0):
         shares = torch.where(inside, shares, torch.zeros_like(shares))
     shares = shares / shares.sum(1, keepdim=True)
     return torch.zeros(len(places), old, dtype=torch.float64).scatter_add(1, base.clamp(0, old - 1).long(), shares)

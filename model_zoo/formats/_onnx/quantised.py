@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import onnx
 import torch
 
 from model_zoo.formats._onnx.layers import convolution
@@ -39,7 +40,7 @@ def dequantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None)
 @operator("QuantizeLinear")
 def quantize(node: Node, x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
     """round(x / scale) + zero within the type of zero."""
-    kind = zero.dtype if zero is not None else dtype(node.get("output_dtype") or 2)
+    kind = zero.dtype if zero is not None else dtype(node.get("output_dtype") or onnx.TensorProto.UINT8)
     if kind.is_floating_point:
         raise Unsupported("rounding to small floats")
     found = torch.round(x / _spread(node, x, scale))

@@ -68,7 +68,7 @@ def reduce(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
         return REDUCTIONS[node.operator](x, chosen, False).to(x.dtype)
     chosen = sorted(axis % x.ndim for axis in chosen)
     keep = bool(node.get("keepdims", 1))
-    return REDUCTIONS[node.operator](x.to(torch.int8) if x.dtype == torch.bool else x, chosen, keep).to(x.dtype)
+    return REDUCTIONS[node.operator](x, chosen, keep).to(x.dtype)
 
 
 @operator("ArgMax", "ArgMin")

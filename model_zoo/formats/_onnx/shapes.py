@@ -337,7 +337,8 @@ def space_to_depth(node: Node, x: Tensor) -> Tensor:
     """A picture laid out as channels of a coarser one."""
     n, c, h, w = x.shape
     b = node.get("blocksize")
-    return x.reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
+    order = (0, 1, 3, 5, 2, 4) if node.get("mode", "DCR") == "CRD" else (0, 3, 5, 1, 2, 4)
+    return x.reshape(n, c, h // b, b, w // b, b).permute(order).reshape(n, c * b * b, h // b, w // b)
 
 
 # -- sequences: lists of tensors ---------------------------------------------------------------------------------
