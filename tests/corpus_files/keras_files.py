@@ -199,7 +199,8 @@ def _plain_rows(change: Any, name: str) -> Any:
     return build
 
 
-def _quantised(model: Any) -> None:
+def quantised(model: Any) -> None:
+    """To int8, in place."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says that an input has nothing to quantise
         model.quantize("int8")
@@ -249,7 +250,7 @@ ENTRIES = (
         gradient="integrated_gradients",
         perturbation="kernel_shap",
     ),
-    Entry("keras_int8", ARCHIVE, "quantised to int8, .keras", _plain_rows(_quantised, "int8")),
+    Entry("keras_int8", ARCHIVE, "quantised to int8, .keras", _plain_rows(quantised, "int8")),
     Entry("keras_pruned", ARCHIVE, "pruned to half of its weights, .keras", _plain_rows(_pruned, "pruned")),
     Entry("keras_steps", ARCHIVE, "GRU over six steps of two numbers, .keras", _steps),
     Entry("keras_lstm", ARCHIVE, "embedding and LSTM of 12 tokens, .keras", _texts(".keras", 12), TEXT),
