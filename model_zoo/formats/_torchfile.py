@@ -10,6 +10,7 @@ there, and a foreign object anywhere makes it refuse the weights as well.
 
 from __future__ import annotations
 
+import functools
 import io
 import mmap
 import struct
@@ -106,7 +107,9 @@ def is_torch(file: ModelFile) -> bool:
 def contents(file: ModelFile) -> Contents:
     """What a file holds; UserError where it is cut off, claims more than is there or more than it may."""
     try:
-        return _archive(file) if file.head[:2] == b"PK" else _stream(file)
+        stat = file.path.stat()
+        pickle, begins = _parsed(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return _Reader(file, begins).contents(pickle)
     except (NotAPickle, struct.error, zipfile.BadZipFile, EOFError, OSError, OverflowError) as error:
         raise UserError(
             f"{file.name} is cut off or damaged: what torch.save wrote cannot be followed to its end ({short(error)})."
@@ -114,11 +117,20 @@ def contents(file: ModelFile) -> Contents:
         ) from error
 
 
+Begins = dict[str, tuple[int, int]]  # where each storage lies: its offset in the file, and its bytes
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(file: ModelFile, stamp: tuple[int, ...]) -> tuple[_pickles.Pickle, Begins]:
+    """The pickle and the storages' places; kept, since one file is first told and then opened."""
+    return _archive(file) if file.head[:2] == b"PK" else _stream(file)
+
+
 def _root(file: ModelFile) -> str | None:
     return next((one[: -len("/data.pkl")] for one in file.entries if one.endswith("/data.pkl")), None)
 
 
-def _archive(file: ModelFile) -> Contents:
+def _archive(file: ModelFile) -> tuple[_pickles.Pickle, Begins]:
     root = _root(file)
     data = file.member(f"{root}/data.pkl", MOST_PICKLE)
     with zipfile.ZipFile(file.path) as archive:
@@ -139,11 +151,10 @@ def _archive(file: ModelFile) -> Contents:
                 begins[name[len(root or "") + 6 :]] = (one.header_offset + 30 + extra, one.file_size)
     if order != sys.byteorder.encode():
         raise UserError(f"{file.name} was saved on a machine with the other byte order; save it again on a usual one.")
-    pickle = _pickles.read(io.BytesIO(data))
-    return _Reader(file, begins).contents(pickle)
+    return _pickles.read(io.BytesIO(data)), begins
 
 
-def _stream(file: ModelFile) -> Contents:
+def _stream(file: ModelFile) -> tuple[_pickles.Pickle, Begins]:
     with file.open() as raw:
         if _pickles.read(raw).root != MAGIC:
             raise NotAPickle("not torch's magic number")
@@ -168,13 +179,13 @@ def _stream(file: ModelFile) -> Contents:
                 raise EOFError("a storage reaches past the end of the file")
             begins[_text(key)] = (raw.tell(), size)
             raw.seek(size, io.SEEK_CUR)
-    return _Reader(file, begins).contents(pickle)
+    return pickle, begins
 
 
 class _Reader:
-    """From the record of a pickle to plain values and claims; `begins`: where each storage lies, (offset, bytes)."""
+    """From the record of a pickle to plain values and claims."""
 
-    def __init__(self, file: ModelFile, begins: dict[str, tuple[int, int]]) -> None:
+    def __init__(self, file: ModelFile, begins: Begins) -> None:
         self.file = file
         self.begins = begins
         self.done: dict[int, Any] = {}

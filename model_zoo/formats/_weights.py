@@ -152,14 +152,18 @@ def _proven(found: tuple[Architecture, ...], tensors: dict[str, Any]) -> tuple[A
             raise
         except Exception:  # a library's constructor may raise anything on settings that do not fit
             continue
-        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        state = network.state_dict()
+        expected = {key: tuple(value.shape) for key, value in state.items()}
         given = {key: tuple(value.shape) for key, value in own.items()}
         if _differing(given, expected, one.spare):
             continue
         dtype = next((each.dtype for each in own.values() if each.is_floating_point()), torch.float32)
         if dtype != torch.float32:
             network = network.to(dtype)
-        network.load_state_dict({key: each for key, each in own.items() if key in expected}, strict=False, assign=True)
+        state.update(
+            {key: each for key, each in own.items() if key in expected}
+        )  # keeps the versions that modules note
+        network.load_state_dict(state, assign=True)
         network.eval().requires_grad_(False)
         return network, one
     return None
