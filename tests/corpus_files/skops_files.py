@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,7 @@ def _file(train: Callable[[], Any], scores: Callable[[Any, Any], np.ndarray], ra
     def build(folder: Path) -> Built:
         import skops.io
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an unfinished training is good enough
-            own = train()
-        path = folder / "model.skops"
+        own, path = train(), folder / "model.skops"
         skops.io.dump(own, path)
         return Built(path, raw, lambda x: scores(own, decoded(x) if table else x[None])[0])
 
@@ -137,7 +133,7 @@ def perceptron() -> Any:
     """A network on numbers and categories, three classes."""
     from sklearn.neural_network import MLPClassifier
 
-    return pipeline(MLPClassifier((8,), max_iter=60, random_state=0), bands(), ordinal=True)
+    return pipeline(MLPClassifier((8,), max_iter=500, tol=0.01, random_state=0), bands(), ordinal=True)
 
 
 def ridge() -> Any:
