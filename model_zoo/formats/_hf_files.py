@@ -104,10 +104,11 @@ class Files:
 
 
 def _inner(file: ModelFile) -> ModelFile:
-    """The folder itself, or the one folder in it that has the configuration."""
+    """The folder itself, or the one in it that has the configuration; a hub's cache keeps it among its snapshots."""
     if any(one in file.entries for one in (CONFIG, ADAPTER)):
         return file
-    inside = [one for one in sorted(file.path.iterdir()) if one.is_dir() and (one / CONFIG).is_file()]
+    below = (*sorted(file.path.iterdir()), *sorted(file.path.glob("snapshots/*")))
+    inside = [one for one in below if one.is_dir() and (one / CONFIG).is_file()]
     return ModelFile(inside[0], file.name) if len(inside) == 1 else file
 
 

@@ -49,11 +49,11 @@ def open_timm(files: Files, config: dict[str, Any], scratch: Path) -> Opened:
         with blank():
             network = timm.create_model(name, num_classes=count, in_chans=size[0] if size else 3, **given)
         network.load_state_dict(tensors, assign=True)
-    except Exception as error:  # constructors raise errors of many kinds; torch lists every tensor
-        found = " ".join(str(error).partition(":")[2].split())[:160].rstrip(". ") or type(error).__name__
+    except Exception as error:  # constructors raise errors of many kinds
+        found = " ".join(str(error).partition(":")[2].split())[:160].rstrip(". ")
         raise UserError(
-            f"The weights in {files.name} are not those of {name} with {count} classes, as its config.json says: {found}."
-            " Give the config.json that was saved with them."
+            f"The weights in {files.name} are not those of {name} with {count} classes, as its config.json says:"
+            f" {found or type(error).__name__}. Give the config.json that was saved with them."
         ) from error
     labels = config.get("label_names", about.get("label_names"))
     named = isinstance(labels, list) and len(labels) == count

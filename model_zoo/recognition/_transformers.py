@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model_zoo.facts import Facts
-from model_zoo.recognition import SPARE, Architecture, Shapes
+from model_zoo.recognition import SPARE, Architecture, Near, Shapes
 from model_zoo.types import UserError
 
 # Buffers of older versions of the library, which computes them now.
@@ -90,6 +90,24 @@ class Family:
                 spare=BUFFERS,
             )
 
+    def near(self, shapes: Shapes) -> Near:
+        """How near the network of these settings comes to weights that are not quite its own."""
+        own = self._shapes()
+        return Near(
+            f"transformers/{self.id}",
+            f"{self.title} of transformers",
+            len(own.keys() & shapes.keys()) / len(own.keys() | shapes.keys()),
+            lambda: own,
+        )
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes, without any memory for the numbers."""
+        import torch
+
+        cls, config = self._made(self.settings | ({self.heads_key: self.heads[0].count} if self.heads else {}))
+        with torch.device("meta"):
+            return {name: tuple(one.shape) for name, one in cls(config).state_dict().items()}
+
     def _made(self, settings: dict[str, Any]) -> tuple[Any, Any]:
         from model_zoo.formats._transformers import quiet
 
@@ -115,20 +133,23 @@ class Family:
         own = {key: one for key, one in tensors.items() if not key.endswith(BUFFERS)}
         if self.added is not None:
             own |= self.added(own)
-        cls, config = self._made(settings)
-        first = next(one for one in own.values() if one.is_floating_point())
-        with quiet():
-            network, report = cls.from_pretrained(
-                None,
-                config=config,
-                state_dict=own,
-                dtype=first.dtype,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-        if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
-            return {f"body.{key}": one for key, one in own.items()}  # whoever compares says what differs
-        return {f"body.{key}": one for key, one in network.state_dict().items()}
+        theirs = {f"body.{key}": one for key, one in own.items()}
+        try:
+            cls, config = self._made(settings)
+            with quiet():
+                network, report = cls.from_pretrained(
+                    None,
+                    config=config,
+                    state_dict=own,
+                    dtype=next(one for one in own.values() if one.is_floating_point()).dtype,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
+        except Exception:  # settings from the shapes of a damaged file may contradict one another in any way
+            return theirs
+        differing = any(report[one] for one in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+        # Whoever compares the names and shapes says what differs.
+        return theirs if differing else {f"body.{key}": one for key, one in network.state_dict().items()}
 
 
 def refused(id: str, title: str, sentence: str) -> Architecture:
@@ -138,6 +159,14 @@ def refused(id: str, title: str, sentence: str) -> Architecture:
         raise UserError(sentence)
 
     return Architecture(f"transformers/{id}", title, build, reason=sentence, score=0.3)
+
+
+def consistent(made: Callable[[], Family | None]) -> Family | None:
+    """The family, or None where shapes have fewer axes than their names promise, or none at all."""
+    try:
+        return made()
+    except (LookupError, ValueError, ArithmeticError):
+        return None
 
 
 def heads(width: int, published: dict[int, tuple[int, str]] | None = None) -> tuple[Heads, ...]:

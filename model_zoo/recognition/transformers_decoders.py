@@ -6,13 +6,14 @@ published model with its vocabulary and width; where several are published, each
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from model_zoo.facts import Facts
-from model_zoo.recognition import Architecture, Shapes
-from model_zoo.recognition._transformers import Family, heads, layers, rows, text
+from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition._transformers import Family, consistent, heads, layers, rows, text
 
 NEXT = Facts(modality="text", task="classification", output="logit")
 SAID = "It is explained as a choice of the token that comes next after the text."
@@ -22,9 +23,22 @@ LONGEST = 2048
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """GPT-2, or a network with Llama's names."""
+    for family in _families(shapes):
+        yield from family.architectures()
+
+
+def near(shapes: Shapes) -> Iterator[Near]:
+    """The decoder whose names these resemble, where some tensors differ."""
+    for family in tuple(_families(shapes))[:1]:
+        yield family.near(shapes)
+
+
+def _families(shapes: Shapes) -> Iterator[Family]:
     for inside in ("transformer.", ""):
         if f"{inside}h.0.attn.c_attn.weight" in shapes and f"{inside}wte.weight" in shapes:
-            yield from _gpt2(shapes, inside).architectures()
+            found = consistent(functools.partial(_gpt2, shapes, inside))
+            if found is not None:
+                yield found
             return
     if "model.layers.0.self_attn.q_proj.weight" in shapes and "model.embed_tokens.weight" in shapes:
         yield from _llama(shapes)
@@ -99,8 +113,10 @@ KNOWN: dict[tuple[int, int], tuple[Published, ...]] = {  # vocabulary, width
 }
 
 
-def _llama(shapes: Shapes) -> Iterator[Architecture]:
+def _llama(shapes: Shapes) -> Iterator[Family]:
     layer = "model.layers.0.self_attn."
+    if len(shapes["model.embed_tokens.weight"]) != 2:
+        return
     vocabulary, width = shapes["model.embed_tokens.weight"]
     queries, keys = rows(shapes, f"{layer}q_proj.weight"), rows(shapes, f"{layer}k_proj.weight")
     outputs = rows(shapes, "score.weight")
@@ -128,7 +144,7 @@ def _llama(shapes: Shapes) -> Iterator[Architecture]:
         )
         name = known.title.removeprefix("those of ").lower().replace(" ", "-")
         classifier = {"num_labels": outputs} if outputs else {}
-        yield from Family(
+        yield Family(
             f"{kind.lower()}-{name}",
             f"{kind} {'classifier' if outputs else 'language model'} ({known.title})",
             f"{kind}ForSequenceClassification" if outputs else f"{kind}ForCausalLM",
@@ -139,7 +155,7 @@ def _llama(shapes: Shapes) -> Iterator[Architecture]:
             notes=notes if outputs else (*notes, SAID),
             score=0.9 - 0.05 * index,
             added=_tied if settings["tie_word_embeddings"] else None,
-        ).architectures()
+        )
 
 
 def _tied(own: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Shapes
-from model_zoo.recognition._transformers import BUFFERS, Family, Heads, heads, layers, refused, rows, text
+from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition._transformers import BUFFERS, Family, Heads, consistent, heads, layers, refused, rows, text
 
 PUBLISHED = {384: (12, "MiniLM"), 312: (12, "TinyBERT"), 128: (2, "BERT-tiny")}
 DEBERTA = {384: (6, "DeBERTa-v3-xsmall")}
@@ -25,15 +25,33 @@ BERT_LAYER = "encoder.layer.0.attention.self.query.weight"
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """The encoder with its head, once for each number of heads that is usual; else why there are no scores."""
-    inside = next((name[: -len(WORDS)] for name in shapes if name.endswith(WORDS)), None)
-    if inside is None or inside.count(".") > 1:
+    inside = _inside(shapes)
+    if inside is None:
         return
-    names = {one for one in shapes if not one.startswith(inside) and not one.endswith(BUFFERS)} if inside else set()
-    family = _family(shapes, inside, names)
+    family = consistent(lambda: _family(shapes, inside, _others(shapes, inside)))
     if family is not None:
         yield from family.architectures()
-    elif _resembles(shapes, inside):
-        yield _without_scores(inside, names)
+    elif inside in PREFIXES or inside + BERT_LAYER in shapes:
+        yield _without_scores(inside, _others(shapes, inside))
+
+
+def near(shapes: Shapes) -> Iterator[Near]:
+    """The encoder whose names these resemble, where some tensors differ."""
+    inside = _inside(shapes)
+    family = None if inside is None else consistent(lambda: _family(shapes, inside, _others(shapes, inside)))
+    if family is not None:
+        yield family.near(shapes)
+
+
+def _inside(shapes: Shapes) -> str | None:
+    """What comes before the encoder's own names: "bert.", or what an owner's class calls it; None: no encoder."""
+    found = next((name[: -len(WORDS)] for name in shapes if name.endswith(WORDS)), None)
+    return None if found is None or found.count(".") > 1 else found
+
+
+def _others(shapes: Shapes, inside: str) -> set[str]:
+    """Names outside the encoder."""
+    return {one for one in shapes if not one.startswith(inside) and not one.endswith(BUFFERS)} if inside else set()
 
 
 def _family(shapes: Shapes, inside: str, others: set[str]) -> Family | None:
@@ -216,11 +234,6 @@ def _deberta(shapes: Shapes) -> Family | None:
         f"{kind}ForSequenceClassification", f"{kind}Config", settings, "text",
         text(outputs, settings["max_position_embeddings"]), heads(width, DEBERTA), pad=0,
     )  # fmt: skip
-
-
-def _resembles(shapes: Shapes, inside: str) -> bool:
-    """Whether this is an encoder of one of these families at all."""
-    return inside in PREFIXES or inside + BERT_LAYER in shapes
 
 
 def _without_scores(inside: str, others: set[str]) -> Architecture:

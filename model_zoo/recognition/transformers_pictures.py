@@ -10,29 +10,34 @@ from collections.abc import Iterator
 from typing import Any
 
 from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts
-from model_zoo.recognition import Architecture, Shapes
-from model_zoo.recognition._transformers import Family, heads, layers, rows
+from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition._transformers import Family, consistent, heads, layers, rows
 
 PATCHES = "embeddings.patch_embeddings.projection.weight"
 HALF = (0.5, 0.5, 0.5)
+SQUEEZED = 0.0  # a crop of nothing: all of the photo is squeezed to the size
 WIDTHS = {192: (3, "ViT-tiny"), 384: (6, "ViT-small")}
 
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """A vision transformer or ConvNeXt with a classifier."""
-    if f"vit.{PATCHES}" in shapes:
-        family = _vit(shapes, "vit.")
-    elif f"deit.{PATCHES}" in shapes:
-        family = _vit(shapes, "deit.")
-    elif "convnext.embeddings.patch_embeddings.weight" in shapes:
-        family = _convnext(shapes)
-    else:
-        return
+    family = consistent(lambda: _family(shapes))
     if family is not None:
         yield from family.architectures()
 
 
-SQUEEZED = 0.0  # a crop of nothing: all of the photo is squeezed to the size
+def near(shapes: Shapes) -> Iterator[Near]:
+    """The network whose names these resemble, where some tensors differ."""
+    family = consistent(lambda: _family(shapes))
+    if family is not None:
+        yield family.near(shapes)
+
+
+def _family(shapes: Shapes) -> Family | None:
+    for inside in ("vit.", "deit."):
+        if inside + PATCHES in shapes:
+            return _vit(shapes, inside)
+    return _convnext(shapes) if "convnext.embeddings.patch_embeddings.weight" in shapes else None
 
 
 def _picture(outputs: int, size: int, channels: int, mean: Any, std: Any, **more: Any) -> Facts:

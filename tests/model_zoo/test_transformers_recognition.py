@@ -10,7 +10,7 @@ from tiny_transformers import SIZES, TEXT, gpt2_pairs, library, made, wordpiece
 from model_zoo.facts import Facts
 from model_zoo.files import ModelFile
 from model_zoo.opening import CONTAINED, open_file, read
-from model_zoo.recognition import recognise
+from model_zoo.recognition import recognise, transformers_decoders, transformers_encoders, transformers_pictures
 from model_zoo.types import UserError
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
@@ -182,6 +182,36 @@ def test_weights_without_scores_say_so(tmp_path, cls, word):
         open_file(ModelFile(saved(network.state_dict(), tmp_path)), Facts(modality="text"), trusted=CONTAINED)
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", ["extra", "shape", "lacking"])
+def test_weights_that_are_not_quite_its_own_say_what_differs(tmp_path, change):
+    tensors = dict(made("BertForSequenceClassification", "BertConfig", vocab_size=100, **SIZES).state_dict())
+    name = "bert.encoder.layer.1.output.dense.bias"
+    if change == "extra":
+        name = "bert.encoder.layer.1.gate.weight"
+        tensors[name] = torch.ones(3)
+    elif change == "shape":
+        tensors[name] = torch.ones(5)
+    else:
+        tensors.pop(name)
+    with pytest.raises(UserError) as caught:
+        open_file(ModelFile(saved(tensors, tmp_path)), Facts(), trusted=CONTAINED)
+    assert "BERT classifier of transformers" in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["minilm", "albert-base", "mpnet", "deberta-v3", "gpt2", "qwen2-0.5b", "vit-base"])
+def test_shapes_that_contradict_their_names_are_no_network(name):
+    """Finders answer for any names and shapes; whatever they propose is compared with the file afterwards."""
+    cls, config, settings, _ = PUBLISHED[name]
+    shapes = shapes_of(on_meta(cls, config, settings))
+    random = np.random.default_rng(0)
+    names = list(shapes)
+    for key in [*names[:6], *random.choice(names, 6), names[-1]]:
+        for shape in ((), (0,), (3,), (0, 0), (7, 5), (1, 2, 3, 4)):
+            for finder in (transformers_encoders, transformers_decoders, transformers_pictures):
+                tuple(finder.find({**shapes, key: shape}))
 
 
 def test_a_tokenizer_is_asked_for(tmp_path):
