@@ -114,7 +114,8 @@ def begun(reading: Reading, said: Facts) -> Facts:
     found = said.over(reading.guess)
     if found.labels or not reading.outputs or reading.outputs > MANY or found.task == "regression":
         return found
-    return dataclasses.replace(found, labels=tuple(f"class {one}" for one in range(reading.outputs)))
+    count = 2 if found.task == "binary" else reading.outputs
+    return dataclasses.replace(found, labels=tuple(f"class {one}" for one in range(count)))
 
 
 def _row(one: ModelCard) -> tuple[str, str, str]:

@@ -33,6 +33,8 @@ def notice(text: str, kind: Literal["error", "warning", "info"] = "error") -> No
     st.html(f'<div class="as-notice as-{kind}" role="{role}">{escape(text)}</div>')
 
 
-def caption(text: str) -> None:
-    """A quiet line."""
-    st.html(f'<div class="as-quiet">{escape(text)}</div>')
+def caption(text: object, wrong: bool = False) -> None:
+    """A quiet line; in the colour of errors where something does not fit yet."""
+    st.html(
+        f'<div class="as-quiet{" as-wrong" if wrong else ""}"{" role=status" if wrong else ""}>{escape(text)}</div>'
+    )

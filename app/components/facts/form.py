@@ -27,6 +27,7 @@ READ_BY = ("modality", "architecture", "tokenizer")  # facts that change how a f
 def begin(upload: Upload, reading: Reading) -> Fields:
     """The fields, filled with what was said before, else with what was found, where nobody has typed."""
     at = Fields(upload.id)
+    at.put("required", reading.required)
     known = upload.facts.over(reading.guess)
     at.suggest({"modality": known.modality or None})
     chosen = at.get("modality")

@@ -9,7 +9,7 @@ import streamlit as st
 from app import saying
 from app.components import receiving
 from app.components.facts.fields import Fields
-from app.components.markup import caption, escape
+from app.components.markup import caption
 from model_zoo.facts import Facts
 from model_zoo.types import Output, Task, UserError
 
@@ -112,10 +112,10 @@ def _count(at: Fields, outputs: int | None) -> None:
     try:
         count = len(saying.labels(at.get("labels") or ""))
     except UserError as error:
-        st.html(f'<div class="as-quiet as-wrong" role="status">{escape(error)}</div>')
+        caption(error, wrong=True)
         return
     if count and mismatch(count, wanted):
-        st.html(f'<div class="as-quiet as-wrong" role="status">{escape(mismatch(count, wanted))}</div>')
+        caption(mismatch(count, wanted), wrong=True)
     elif count:
         caption(f"{count:,} names" + ("" if wanted is None else f" for {wanted:,} classes"))
     else:

@@ -14,6 +14,7 @@ from model_zoo.facts import Facts
 from model_zoo.types import Column, UserError
 
 SHOWN = 200  # columns
+PREDICTED = ("target", "label", "class", "y", "outcome", "prediction")  # names of a column that is no feature
 
 
 def start(facts: Facts) -> dict[str, Any]:
@@ -50,9 +51,14 @@ def draw(at: Fields) -> None:
     st.dataframe(
         [_shown(one) for one in chosen[:SHOWN]], hide_index=True, height=min(320, 38 + 35 * len(chosen[:SHOWN]))
     )
-    kept = max(0, table.background.count("\n") - 1)
+    known = len(at.get("columns") or ())
+    if known and len(chosen) != known:
+        caption(f"It takes {known:,} columns; {len(chosen):,} are chosen.", wrong=True)
     if table.rows:
-        caption(f"Of {table.rows:,} rows; {kept:,} of them stand for the data. Leave out what is predicted.")
+        kept = max(0, table.background.count("\n") - 1)
+        left = [one for one in names if one not in at.get("taken")]
+        out = f" Left out: {', '.join(left[:5])}." if left else "" if known else " Leave out what is predicted."
+        caption(f"Of {table.rows:,} rows; {kept:,} of them stand for the data.{out}")
     st.button(
         "Type names instead", key=f"act/{at.upload}/names", type="tertiary", on_click=at.put, args=("table", None)
     )
@@ -80,7 +86,15 @@ def _take(at: Fields, data: bytes, name: str) -> None:
     wanted = tuple(one.name for one in at.get("columns") or ())
     found = saying.table(data, name, wanted)
     at.put("table", found)
-    at.put("taken", [one.name for one in found.columns])
+    at.put("taken", _likely([one.name for one in found.columns], len(wanted)))
+
+
+def _likely(names: list[str], count: int) -> list[str]:
+    """The columns that a model of so many takes: a table often holds what is predicted as well, mostly at its end."""
+    if not count or len(names) != count + 1:
+        return names
+    predicted = [one for one in names if one.strip().casefold() in PREDICTED]
+    return [one for one in names if one != (predicted or names)[-1]]
 
 
 def _shown(column: Column) -> dict[str, str]:

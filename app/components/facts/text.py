@@ -25,9 +25,13 @@ def start(facts: Facts) -> dict[str, Any]:
 def draw(at: Fields) -> None:
     """The tokenizer."""
     text = at.get("tokenizer")
-    caption(
-        f"Tokenizer: {_words(text)}." if text else "It reads token ids; the tokenizer says which text they stand for."
-    )
+    if text:
+        caption(f"Tokenizer: {_words(text)}.")
+    elif _needed(at):
+        caption("It reads token ids; a tokenizer makes them of a text.")
+    else:
+        caption("The file brings its own tokenizer.")
+        return
     receiving.small(
         "Another tokenizer.json" if text else "tokenizer.json",
         f"{at.upload}/tokenizer",
@@ -49,13 +53,20 @@ def more(at: Fields) -> None:
 
 def said(at: Fields) -> Facts:
     """What the fields hold; UserError if there is no tokenizer."""
-    if not at.get("tokenizer"):
+    if not at.get("tokenizer") and _needed(at):
         raise UserError("The tokenizer is missing: give the tokenizer.json that the model was trained with.")
     if at.get("limit") is None:
         raise UserError("The number of tokens is a whole number, such as 512; it is empty.")
     return Facts(
-        tokenizer=at.get("tokenizer"), limit=int(at.get("limit")), embedding=str(at.get("embedding") or "").strip()
+        tokenizer=at.get("tokenizer") or "",
+        limit=int(at.get("limit")),
+        embedding=str(at.get("embedding") or "").strip(),
     )
+
+
+def _needed(at: Fields) -> bool:
+    """Whether the file brings no tokenizer, as far as it was read."""
+    return "tokenizer" in at.get("required", ()) or "modality" in at.get("required", ())
 
 
 @st.cache_data(show_spinner=False, max_entries=16)
