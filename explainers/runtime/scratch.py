@@ -70,15 +70,14 @@ def size(folder: Path) -> tuple[int, int]:
         path, depth = waiting.pop()
         if depth > DEEPEST:
             return total, MOST + 1
-        with contextlib.suppress(OSError):
-            with os.scandir(path) as listed:
-                for one in itertools.islice(listed, MOST + 1 - count):
-                    count += 1
-                    with contextlib.suppress(OSError):
-                        if one.is_dir(follow_symlinks=False):
-                            waiting.append((one.path, depth + 1))
-                        else:
-                            total += one.stat(follow_symlinks=False).st_blocks * 512
+        with contextlib.suppress(OSError), os.scandir(path) as listed:
+            for one in itertools.islice(listed, MOST + 1 - count):
+                count += 1
+                with contextlib.suppress(OSError):
+                    if one.is_dir(follow_symlinks=False):
+                        waiting.append((one.path, depth + 1))
+                    else:
+                        total += one.stat(follow_symlinks=False).st_blocks * 512
     return total, count
 
 
