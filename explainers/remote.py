@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from explainers import handing
+from explainers.runtime.asking import needs_sandbox
 from explainers.runtime.front import available_cores
 from explainers.runtime.lane import Lane, Task
 from explainers.runtime.nursery import Nursery
@@ -28,7 +29,6 @@ from explainers.runtime.process import Died
 from explainers.runtime.types import Look, Source
 from explainers.types import Attribution, Cancelled, Explanation
 from model_zoo import catalogue, opening
-from model_zoo.files import ModelFile, Trust
 from model_zoo.types import Capability, ModelCard, Prediction, Sample, UserError
 
 if TYPE_CHECKING:
@@ -157,7 +157,13 @@ class RemoteModel:
                 " or dicts of them."
             ) from error
         except UserError as error:
-            raise self._uncontained() or error from error
+            if hasattr(self, "card") or not (title := needs_sandbox(self._source)):
+                raise
+            raise UserError(
+                f"{self._called} is a {title}, which can run code or crash its reader, and this machine lacks a part"
+                " of the sandbox for such files (see `assay doctor --host`); open it on Linux, or with"
+                " model_zoo.load(path, trust=True) if you trust who made it."
+            ) from error
         except KeyboardInterrupt:
             self._lane.cancel(task)
             raise
@@ -165,22 +171,6 @@ class RemoteModel:
     @property
     def _called(self) -> str:
         return self._source.name or self._source.id
-
-    def _uncontained(self) -> UserError | None:
-        """Why the file cannot be opened where a part of the sandbox is missing, if that is why."""
-        from explainers.runtime import sandbox
-
-        if not self._source.path or hasattr(self, "card"):
-            return None
-        with contextlib.suppress(UserError):
-            form = opening.format_of(ModelFile(Path(self._source.path), self._source.name))
-            if form.trust is Trust.SANDBOX and not sandbox.host().contained:
-                return UserError(
-                    f"{self._called} is a {form.title}, which can run code or crash its reader, and this machine lacks"
-                    " a part of the sandbox for such files (see `assay doctor --host`); open it on Linux, or with"
-                    " model_zoo.load(path, trust=True) if you trust who made it."
-                )
-        return None
 
 
 def _tell(run: Any, kind: str, body: Any) -> None:

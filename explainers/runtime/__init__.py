@@ -31,15 +31,18 @@
 An owner is who asks. What is somebody else's is told in the same words as what is not there; without an owner there are
 bundled models, and inputs and jobs by their ids. The operator's settings are in the environment: ASSAY_WORKSPACE,
 ASSAY_DEVICE, ASSAY_QUOTA_GIB (for one owner; 10), ASSAY_STORE_GIB (for all; 100), ASSAY_MODELS (folders that browsers
-may attach from), ASSAY_SHARED=1 (everybody sees everybody's models).
+may attach from), ASSAY_SHARED=1 (everybody sees everybody's models), ASSAY_MEMORY (GiB for one worker; half of what
+there is), ASSAY_ALLOW_CODE=1 (files that are code are opened, in the whole sandbox alone).
 
-Three lanes: `look` answers previews and predictions at once, `open` reads files and examines models, `run` computes
-jobs. A worker that dies fails its job with a sentence, and the next request starts a new one. Jobs that a dead server
-left behind are queued again by the next one; those of a killed command line are failed, since nobody waits for them.
+Three lanes: `look` loads models and answers previews and predictions at once, `open` reads files and examines models,
+`run` computes jobs. A worker that dies fails its job with a sentence, and the next request starts a new one. Jobs that
+a dead server left behind are queued again by the next one; those of a killed command line are failed, since nobody
+waits for them.
 
 `front.py` is Runtime, `models.py` whose models there are, `asking.py` a question that is waited for, `jobs.py` a job's
-life, `lane.py` a queue with its workers, `nursery.py` and `zygote.py` where workers come from, `process.py` a worker as
-the parent sees it, `worker.py` and `serving.py` the child, `watch.py` what it may take, `wire.py` what they speak.
+life, `lane.py` a queue with its workers, `nursery.py` and `zygote.py` (with `warmth.py`) where workers come from,
+`process.py` a worker as the parent sees it, `worker.py` and `serving.py` the child, `watch.py` what it may take,
+`scratch.py` where it may write, `sandbox/` what it gives up, `wire.py` what they speak.
 `store.py` is the workspace, made of `database.py`, `blobs.py` (files), `claims.py` (who holds it), `samples.py` (whose
 inputs), `uploads.py` with `parts.py` and `attached.py` (whose models) and `room.py` (quotas).
 """

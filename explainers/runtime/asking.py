@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import TimeoutError as Late
+from pathlib import Path
 from typing import Any
 
 from explainers.runtime.jobs import AGAIN
@@ -11,6 +13,7 @@ from explainers.runtime.lane import Lane, Task
 from explainers.runtime.process import Died
 from explainers.runtime.types import Source
 from explainers.types import Cancelled
+from model_zoo.files import ModelFile, Trust
 from model_zoo.types import UserError
 
 WORDS = {
@@ -21,6 +24,19 @@ WORDS = {
     "card": "opening the file",
     "doctor": "examining the model",
 }
+
+
+def needs_sandbox(source: Source) -> str:
+    """The title of a file's format if it is opened in a whole sandbox only and this machine has none; else empty."""
+    from explainers.runtime import sandbox
+    from model_zoo import opening
+
+    if source.path:
+        with contextlib.suppress(UserError, OSError):
+            form = opening.format_of(ModelFile(Path(source.path), source.name))
+            if form.trust is Trust.SANDBOX and not sandbox.host().contained:
+                return form.title
+    return ""
 
 
 class Asking:
@@ -53,5 +69,14 @@ class Asking:
             ) from error
         except Died as error:
             raise UserError(f"The worker stopped while {doing} ({error}). {AGAIN}") from error
+        except UserError as error:
+            title = needs_sandbox(source) if kind in ("read", "card") else ""
+            if not title:
+                raise
+            raise UserError(
+                f"{source.name} is a {title}, which can run code or crash its reader, and this machine lacks a part of"
+                " the sandbox for such files; ask who runs this server, or give a format that holds data alone, such as"
+                " safetensors."
+            ) from error
         except Cancelled as error:
             raise UserError(f"The worker was stopped while {doing}; try it again.") from error

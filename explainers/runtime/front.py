@@ -70,6 +70,7 @@ class Runtime:
             for name, threads, kept in (("look", min(2, cores), KEPT), ("open", min(2, cores), 1), ("run", cores, KEPT))
         )
         self._looking = Asking(self._look, LOOK_LIMIT)
+        self._loading = Asking(self._look, OPEN_LIMIT)  # where the model stays for the looks that follow
         self._opening = Asking(self._open, OPEN_LIMIT)
         self._jobs = Jobs(self._store, self._run, self._models.source)
         if server:
@@ -146,7 +147,7 @@ class Runtime:
         """Open a model with what its owner says of it, and keep that with the card; UserError changes nothing."""
         upload = self._store.uploads.own(id, owner)
         source = replace(self._models.file(upload, facts), title=facts.title or upload.title)
-        found: ModelCard = self._opening.ask("card", (), source)
+        found: ModelCard = self._loading.ask("card", (), source)
         card = replace(found, id=id, title=source.title, digest=upload.digest)
         self._store.uploads.describe(id, owner, facts, card)
         return card

@@ -124,7 +124,11 @@ class Uploads:
     def attach(self, path: str | Path, owner: str) -> Upload:
         """Note a file or folder of this server, which stays where it is; one that changed is taken as it is now."""
         found = attached.located(path, owner)
-        stamp, size, digest = attached.stamp(found), attached.size(found), attached.digest(found)
+        stamp = attached.stamp(found)
+        row = self._base.one("SELECT id, stamp FROM uploads WHERE owner=? AND path=?", owner, str(found))
+        if row is not None and row[1] == stamp:
+            return self.find(row[0], owner)
+        size, digest = attached.size(found), attached.digest(found)
         if size == 0:
             raise UserError(f"{found.name} is empty (0 bytes); name another file or folder.")
         fresh = replace(_new(owner, base(str(path)) or found.name, size, digest), path=str(found))

@@ -93,7 +93,6 @@ def here(path, facts):
         ("integrated_gradients", {"target": "b", "baseline": "black"}),
         ("grad_cam", {"target": 1}),
         ("occlusion", {"output": "probability"}),
-        ("kernel_shap", {"nsamples": 50, "seed": 3}),
     ],
 )
 def test_the_same_bytes_as_in_this_process(photo, folder, method, keywords):

@@ -127,11 +127,12 @@ def came_of(act, runtime, me, it):
 
 
 @contained
-@pytest.mark.parametrize("tries", [TRIES, SAMPLE_TRIES], ids=["everything", "samples"])
-@pytest.mark.parametrize("name", sorted(TRIES))
-def test_what_is_anothers_and_what_is_nobodys_are_told_alike(two, name, tries):
-    if name not in tries:
-        pytest.skip("takes no input")
+@pytest.mark.parametrize(
+    ("name", "act"),
+    [*TRIES.items(), *SAMPLE_TRIES.items()],
+    ids=[*TRIES, *(f"sample-{name}" for name in SAMPLE_TRIES)],
+)
+def test_what_is_anothers_and_what_is_nobodys_are_told_alike(two, name, act):
     runtime, alice, bob = two
     for me, other in ((alice, bob), (bob, alice)):
         theirs = SimpleNamespace(
@@ -141,11 +142,11 @@ def test_what_is_anothers_and_what_is_nobodys_are_told_alike(two, name, tries):
         nobodys = SimpleNamespace(
             model="f" * 32, job="f" * 32, input="sha256:" + "f" * 64, mine=me.input, bytes=b"", where=Path("/nowhere")
         )
-        found, told = came_of(tries[name], runtime, me.owner, theirs)
+        found, told = came_of(act, runtime, me.owner, theirs)
         for secret in (other.word, other.owner, other.model, other.job, other.input):
             assert secret not in found
         if name not in ("receive", "attach"):
-            expected = came_of(tries[name], runtime, me.owner, nobodys)
+            expected = came_of(act, runtime, me.owner, nobodys)
             alike = [one.replace("f" * 32, other.model).replace("sha256:" + "f" * 64, other.input) for one in expected]
             assert [found, told] == alike
         if name == "receive":  # the very same file: one's own, and nothing of what the other said of it
@@ -202,7 +203,9 @@ def test_a_file_is_read_described_used_renamed_and_removed_for_good(start, tmp_p
     assert runtime.upload(upload.id, ALICE).card is None
     card = runtime.describe(upload.id, ALICE, facts("yes"))
     assert (card.id, card.title, card.labels) == (upload.id, "net", ("no", "yes"))
-    row = runtime.put(b'{"a":1,"b":1,"c":1,"d":1}', "row.json", ALICE)
+    row, loaded = runtime.put(b'{"a":1,"b":1,"c":1,"d":1}', "row.json", ALICE), runtime._look.pid()
+    runtime.look(upload.id, row, owner=ALICE)
+    assert runtime._look.pid() == loaded  # the model is loaded once for describing and looking
     job = runtime.submit(Request(upload.id, row, "integrated_gradients"), ALICE)
     assert runtime.wait(job, LIMIT).title == "Integrated gradients on net, row.json"
     runtime.rename(upload.id, "My net", ALICE)
@@ -264,6 +267,20 @@ def test_what_cannot_be_opened_keeps_its_sentence(start):
         runtime.inspect(upload.id, ALICE)
     assert runtime.upload(upload.id, ALICE).problem.startswith("notes.bin is none of the model files")
     assert runtime.cards(ALICE) == runtime.cards()
+
+
+@contained
+def test_where_the_sandbox_does_not_hold_a_browser_is_told(start, monkeypatch):
+    import dataclasses
+
+    host = dataclasses.replace(sandbox.host(), contained=False)
+    monkeypatch.setattr(sandbox, "host", lambda: host)
+    runtime = start()
+    upload = runtime.receive(io.BytesIO(network(1)), "net.ts", ALICE)
+    with pytest.raises(
+        UserError, match=r"net\.ts is a TorchScript.*lacks a part of the sandbox.*ask who runs this server"
+    ):
+        runtime.describe(upload.id, ALICE, Facts(modality="text"))
 
 
 # -- samples -----------------------------------------------------------------------------------------------------------
