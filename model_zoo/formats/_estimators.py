@@ -9,30 +9,24 @@ from typing import Any
 from model_zoo import estimators
 from model_zoo.facts import Facts
 from model_zoo.files import Opened
+from model_zoo.formats import _vectorised
 from model_zoo.types import Column, UserError
+
+MOST_WORDS = 2_000  # of a text that are read
 
 
 def opened(estimator: Any, name: str, origin: str = "") -> Opened:
     """The estimator, or the function of it that can be explained; UserError if it answers nothing."""
     kind = _called(estimator)
+    what = f"{kind} of {type(estimator).__module__.partition('.')[0]}{origin}"
     if not hasattr(estimator, "predict"):
-        what = "prepares data and predicts nothing" if hasattr(estimator, "transform") else "is no model"
-        raise UserError(f"{name} holds a {kind}, which {what}; save the fitted pipeline that ends with a model.")
-    notes: tuple[str, ...] = ()
-    network, guess = estimator, Facts(modality="tabular")
+        lacks = "prepares data and predicts nothing" if hasattr(estimator, "transform") else "is no model"
+        raise UserError(f"{name} holds a {kind}, which {lacks}; save the fitted pipeline that ends with a model.")
     if _is(estimator, "clusterer"):
         raise UserError(f"{name} holds a {kind}, which sorts rows into groups without scores; none can be explained.")
-    margin = getattr(estimator, "decision_function", None)
-    if _is(estimator, "outlier_detector") and margin is not None:
-        network = margin
-        guess = Facts(modality="tabular", task="regression", output="value", labels=("normality",))
-        notes = ("Explained is how normal a row is: below 0 it is an outlier.",)
-    elif _is(estimator, "classifier") and not hasattr(estimator, "predict_proba") and margin is not None:
-        network = margin
-        classes = tuple(map(estimators.spelt, getattr(estimator, "classes_", ())))
-        labels = (f"margin of {classes[1]}",) if len(classes) == 2 else classes
-        guess = Facts(modality="tabular", task="regression", output="value", labels=labels)
-        notes = (f"{kind.rpartition(' ')[2]} gives margins and no probabilities, so its margins are explained.",)
+    network, guess, notes = _answers(estimator, kind.rpartition(" ")[2])
+    if _vectorised.vectoriser(estimator) is not None:
+        return _of_texts(estimator, network, guess, notes, what)
     known = estimators.fitted(network, None, None)
     assert known is not None
     if known.trees is not None and known.task != "regression":  # their margins explain both, logits and probabilities
@@ -43,14 +37,48 @@ def opened(estimator: Any, name: str, origin: str = "") -> Opened:
     columns = columns or tuple(Column(f"feature {place}") for place in range(known.width))
     if not columns:
         raise UserError(
-            f"{name} does not say how many columns it takes: it was not fitted, or it takes texts. Save a fitted"
-            " pipeline that takes a table."
+            f"{name} does not say how many columns it takes, so it was not fitted; save a fitted pipeline that takes a"
+            " table."
         )
+    guess = dataclasses.replace(guess, modality="tabular", columns=columns, labels=guess.labels or known.classes or ())
+    return Opened(network, guess, f"{what}, {len(columns):,} columns", notes)
+
+
+def _answers(estimator: Any, kind: str) -> tuple[Any, Facts, tuple[str, ...]]:
+    """What is explained of it: itself, or its margins where it gives no probabilities."""
+    margin = getattr(estimator, "decision_function", None)
+    if margin is not None and _is(estimator, "outlier_detector"):
+        guess = Facts(task="regression", output="value", labels=("normality",))
+        return margin, guess, ("Explained is how normal a row is: below 0 it is an outlier.",)
+    if margin is not None and _is(estimator, "classifier") and not hasattr(estimator, "predict_proba"):
+        classes = tuple(map(estimators.spelt, getattr(estimator, "classes_", ())))
+        labels = (f"margin of {classes[1]}",) if len(classes) == 2 else classes
+        guess = Facts(task="regression", output="value", labels=labels)
+        return margin, guess, (f"{kind} gives margins and no probabilities, so its margins are explained.",)
+    return estimator, Facts(), ()
+
+
+def _of_texts(estimator: Any, network: Any, guess: Facts, notes: tuple[str, ...], what: str) -> Opened:
+    """A pipeline that reads texts by itself."""
+    from model_zoo.modalities.text import TextInput
+
+    pieces = _vectorised.Pieces()
+    if network is estimator:
+        chances = hasattr(estimator, "predict_proba")
+        network = estimator.predict_proba if chances else estimator.predict
+        labels = tuple(map(estimators.spelt, getattr(estimator, "classes_", ())))
+        guess = Facts(
+            task="classification" if chances else "regression",
+            output="probability" if chances else "value",
+            labels=labels if chances else (),
+        )
+    guess = dataclasses.replace(guess, modality="text")
     return Opened(
-        network,
-        dataclasses.replace(guess, columns=columns, labels=guess.labels or known.classes or ()),
-        f"{kind} of {type(estimator).__module__.partition('.')[0]}{origin}, {len(columns):,} columns",
+        _vectorised.Texts(network, pieces),
+        guess,
+        f"{what}, reads texts",
         notes,
+        input=TextInput(pieces, limit=MOST_WORDS),
     )
 
 

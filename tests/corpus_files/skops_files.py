@@ -215,6 +215,35 @@ def histogram_rows(own: Any, rows: Any) -> np.ndarray:
     return own.decision_function(rows)
 
 
+TEXTS = (
+    "a good film, and a joy",
+    "a bad film and a bore",
+    "what a joy",
+    "not good at all",
+    "bad, bad",
+    "joy of a film",
+)
+
+
+def texts() -> Any:
+    """A classifier of texts by their words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10)).fit(
+        TEXTS * 3, ["good", "bad", "good", "bad", "bad", "good"] * 3
+    )
+
+
+def _texts(folder: Path) -> Built:
+    import skops.io
+
+    own, path, text = texts(), folder / "model.skops", "Not a good film;  a bore, a bore"
+    skops.io.dump(own, path)
+    return Built(path, text, lambda x: own.predict_proba([text])[0])
+
+
 SKOPS = "skops_file"
 
 
@@ -247,5 +276,6 @@ ENTRIES = (
         _numbers(boosted, lambda own, rows: own.predict(rows, output_margin=True)),
         "tree_shap",
     ),
+    _entry("skops_texts", "texts by TF-IDF and logistic regression", _texts, "occlusion"),
     _entry("skops_lightgbm", "LGBMRegressor, pipeline with categories", _people(boosted_light, value)),
 )

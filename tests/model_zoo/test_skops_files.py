@@ -15,10 +15,12 @@ from sklearn.base import BaseEstimator
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import explainers
@@ -165,6 +167,19 @@ def test_margins_and_normality_are_said_to_be_such(tmp_path) -> None:
 def test_what_is_read_crosses_the_wire(tmp_path) -> None:
     found = read(saved(made.perceptron(), tmp_path), trusted=CONTAINED)
     assert (found.outputs, found.problem, found.guess.modality) == (3, "", "tabular")
+
+
+def test_texts_are_explained_by_the_words_that_the_pipeline_counts(tmp_path) -> None:
+    own = made.texts()
+    model = opened(own, tmp_path)
+    found = explainers.explain(model, "A good film.", "occlusion", target="good")
+    without = own.predict_proba(["A film."])[0, 1]
+    assert dict(zip(found.players.names, found.values, strict=True))["good"] == pytest.approx(found.explained - without)
+    svm = make_pipeline(TfidfVectorizer(), LinearSVC()).fit(made.TEXTS, [1, 0, 1, 0, 0, 1])
+    margins = opened(svm, tmp_path)
+    assert margins.card.labels == ("margin of class 1",)
+    raw = margins.predict(margins.sample("bad film")).raw
+    np.testing.assert_allclose(raw, svm.decision_function(["bad film"]))
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------
