@@ -3,8 +3,9 @@
     python -m benchmarks.workers [--repeats 40]
 
 Starts are from the warm process, grown, to the answer that a model is loaded, confined as on a server. Memory of one
-more worker is its proportional set size with its model loaded: pages that it shares count by their share. The round
-trip is one array over a socket between two processes, there and back, by the frames that workers speak.
+more worker, its model loaded, is what it adds to the proportional set sizes of all processes together, in which a page
+that several share counts once. The round trip is one array over a socket between two processes, there and back, by the
+frames that workers speak.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ from model_zoo import catalogue
 
 SMALL = "adult_mlp"
 BIG = 12_500_000  # float64: 100 MB
+MORE = 3  # workers beside a first
 
 
 def main() -> None:
@@ -55,15 +56,14 @@ def _starts(repeats: int) -> Iterator[tuple[str, str, str]]:
         yield "the warm process has all heavy parts", "", f"{time.perf_counter() - began:.1f} s"
         first.close()
         for card in catalogue.cards():
-            times, kept = [], []
+            times = []
             for _ in range(repeats if card.id == SMALL else max(3, repeats // 8)):
                 process, took = _start(nursery, card.id)
                 times.append(took)
-                kept.append(_memory(process.pid))
                 process.close()
             held = "p95 ≤ 150 ms" if card.id == SMALL else ""
             yield f"a worker with {card.title} loaded", held, _milliseconds(times)
-            yield f"memory of one more worker with {card.title}", "", f"{statistics.median(kept) / 2**20:.0f} MiB"
+            yield f"memory of one more worker with {card.title}", "", f"{_more(nursery, card.id) / 2**20:.0f} MiB"
         nursery.close()
 
 
@@ -76,6 +76,18 @@ def _start(nursery: Nursery, model: str) -> tuple[Process, float]:
     while (answer := process.receive())[0] != "result":
         assert answer[0] == "loaded", answer
     return process, time.perf_counter() - began
+
+
+def _more(nursery: Nursery, model: str) -> float:
+    """Bytes that one more worker of a model adds, beside one that is there."""
+    warm = nursery._zygote.pid
+    workers = [_start(nursery, model)[0]]
+    before = sum(map(_memory, [warm, workers[0].pid]))
+    workers += [_start(nursery, model)[0] for _ in range(MORE)]
+    after = sum(map(_memory, [warm, *(one.pid for one in workers)]))
+    for one in workers:
+        one.close()
+    return (after - before) / MORE
 
 
 def _memory(pid: int) -> int:

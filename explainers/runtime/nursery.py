@@ -29,6 +29,7 @@ from explainers.runtime.scratch import Scratch, remove
 from explainers.runtime.types import Source
 from explainers.runtime.watch import Watch, allowed_memory
 from explainers.runtime.worker import Settings
+from model_zoo.types import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST_LOG = 1 << 20  # bytes; an older log is kept beside it
@@ -67,7 +68,35 @@ class Nursery:
                 self._warm()
 
     def start(self, lane: str, threads: int, source: Source) -> Process:
-        """A worker for a source, which has still to be greeted."""
+        """A worker for a source, which has still to be greeted; UserError where none can be started."""
+        try:
+            return self._start(lane, threads, source)
+        except OSError as error:
+            raise UserError(
+                f"No worker could be started: {error.strerror or error}. Free some memory and space on the disk, then"
+                " try again."
+            ) from error
+
+    def stale(self, process: Process) -> bool:
+        """Whether a worker lacks heavy parts that a new one would inherit."""
+        zygote = self._zygote
+        return not process.mature and zygote is not None and zygote.mature
+
+    def close(self) -> None:
+        """End the warm process, once the workers have ended; once more does no harm."""
+        with self._turn:
+            if self._closing:
+                return
+            self._closing = True
+            zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            zygote.close()
+        self._watch.close()
+        self._scratch.close()
+
+    # -- two ways to start one ---------------------------------------------------------------------------------------
+
+    def _start(self, lane: str, threads: int, source: Source) -> Process:
         folder = self._scratch.make()
         settings = Settings(
             lane=lane,
@@ -92,25 +121,6 @@ class Nursery:
         process = Process(life, ours, source, folder, self._watch)
         process.mature = mature
         return process
-
-    def stale(self, process: Process) -> bool:
-        """Whether a worker lacks heavy parts that a new one would inherit."""
-        zygote = self._zygote
-        return not process.mature and zygote is not None and zygote.mature
-
-    def close(self) -> None:
-        """End the warm process, once the workers have ended; once more does no harm."""
-        with self._turn:
-            if self._closing:
-                return
-            self._closing = True
-            zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            zygote.close()
-        self._watch.close()
-        self._scratch.close()
-
-    # -- two ways to start one ---------------------------------------------------------------------------------------
 
     def _life(self, settings: Settings, sock: socket.socket, log: int) -> tuple[Life, bool]:
         """The new process, and whether it has all that it could inherit."""
@@ -196,6 +206,7 @@ class Zygote:
         try:
             pid, handle = answer.result(FORK_LIMIT)
         except Late as error:
+            self._kill()  # or it might fork later, for a socket that is another worker's by then
             raise OSError("the warm process does not answer") from error
         finally:
             with self._change:
@@ -204,14 +215,17 @@ class Zygote:
 
     def close(self) -> None:
         """End it, its twin too; workers go by their own sockets."""
-        if self._child.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        self._kill()
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_RDWR)
         self._listener.join()
         self._control.close()
         remove(self._folder)
+
+    def _kill(self) -> None:
+        if self._child.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def _code(self, pid: int) -> int | None:
         """How a worker ended, once it has; None if nobody was there to see."""
