@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future
-from typing import Any
 
 import streamlit as st
 
-from app import config, state
+from app import state
 from app.backend import shared
-from app.components import host, inputs, receiving
+from app.components import bringing, inputs
 from app.components.facts import form
 from app.components.facts.fields import Fields
-from app.components.markup import caption, escape, notice, plain
+from app.components.guard import answering
+from app.components.markup import caption, escape, notice
 from app.components.sizes import size
 from app.components.waiting import follow, ready
 from app.screens import Page
 from explainers.runtime.types import Upload
-from model_zoo import opening
-from model_zoo.files import Reading, Trust
+from model_zoo.files import Reading
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Your own model", icon=":material/upload:", url_path="add", order=2)
@@ -32,7 +30,7 @@ def render() -> None:
     """The screen: the drop zone, or the form of an upload."""
     id = _showing()
     if not id:
-        _invite()
+        bringing.draw(edit)
         return
     try:
         upload = shared().runtime.upload(id, state.owner())
@@ -60,111 +58,6 @@ def _showing() -> str | None:
     return found
 
 
-# -- a file comes in ---------------------------------------------------------------------------------------------------
-
-
-def _invite() -> None:
-    st.html(
-        '<h1 class="as-headline">Your own model</h1><div class="as-quiet">Bring the file that you have: weights alone '
-        "will do. What it is is found from the file itself, and you are asked only for what it does not say.</div>"
-    )
-    host.banner()
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        file = receiving.drop(f"Drop a model file here, up to {config.UPLOAD_MB >> 10} GB", "model")
-        if file is not None:
-            _receive(file)
-        _told("model")
-        if server_files():
-            _server_file()
-        if shared().runtime.shared:
-            caption("This workspace is shared: everybody who can open this page sees the models in it.")
-        _unfinished()
-    with right:
-        _formats()
-
-
-def server_files() -> bool:
-    """Whether the operator named folders of which files may be opened where they lie."""
-    return bool(os.environ.get(config.MODELS))
-
-
-def _receive(file: Any) -> None:
-    """Copy it into the store at once, and let the browser's copy go."""
-    with st.spinner(f"Copying {plain(file.name)}, {size(file.size)} …"):
-        try:
-            _open(shared().runtime.receive(file, file.name, state.owner()))
-        except UserError as error:
-            st.session_state["told/model"] = str(error)
-        finally:
-            receiving.done("model", file)
-    st.rerun()
-
-
-def _server_file() -> None:
-    with st.form("server-file", border=False):
-        st.text_input(
-            "Or a file or folder on this server",
-            key="server-path",
-            placeholder=os.environ[config.MODELS].split(os.pathsep)[0] + "/…",
-            help="It is read where it lies, and not copied. A folder is one of Hugging Face's.",
-        )
-        if st.form_submit_button("Open it", icon=":material/folder_open:"):
-            try:
-                _open(shared().runtime.attach(st.session_state["server-path"].strip(), state.owner()))
-            except UserError as error:
-                notice(str(error))
-            else:
-                st.rerun()
-
-
-def _open(upload: Upload) -> None:
-    st.session_state.pop("told/model", None)
-    edit(upload.id)
-
-
-def _told(key: str) -> None:
-    """What the last try had against it; it stays until the next one."""
-    if st.session_state.get(f"told/{key}"):
-        notice(st.session_state[f"told/{key}"])
-
-
-def _unfinished() -> None:
-    """Uploads that are not described yet."""
-    for one in shared().runtime.uploads(state.owner()):
-        if one.card is None:
-            with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"unfinished-{one.id}"):
-                st.html(f'<div class="as-run"><div><b>{escape(one.title)}</b><br><span class="as-quiet">'
-                        f"{escape(one.name)} · {size(one.size)} · not described yet</span></div></div>")  # fmt: skip
-                st.button("Go on", key=f"act/go-on/{one.id}", on_click=edit, args=(one.id,))
-
-
-def _formats() -> None:
-    """What opens, and what does not and why."""
-    contained = shared().host().contained
-    allowed = (Trust.DATA, Trust.SANDBOX) if contained else (Trust.DATA,)
-    if os.environ.get(config.ALLOW_CODE) == "1" and contained:
-        allowed = (*allowed, Trust.CODE)
-    lines = {True: "", False: ""}
-    for one in opening.formats():
-        endings = f' <span class="as-quiet">{escape(" ".join(one.endings))}</span>' if one.endings else ""
-        lines[one.trust in allowed] += (
-            f"<details><summary><b>{escape(one.title)}</b>{endings}</summary><p>{escape(one.summary)}</p></details>"
-        )
-    st.html(
-        f'<div class="as-card"><h2 class="as-title">What opens</h2><div class="as-formats">{lines[True]}</div>'
-        + (
-            '<details class="as-details"><summary>What is not opened here</summary><div class="as-formats">'
-            f"{lines[False]}</div></details>"
-            if lines[False]
-            else ""
-        )
-        + '<div class="as-quiet">The bytes decide, not the name. A model runs in a process of its own'
-        + (", which can reach neither your files nor the network." if contained else ".")
-        + "</div></div>"
-    )
-
-
 # -- what it is, and what it does not say ------------------------------------------------------------------------------
 
 
@@ -172,26 +65,31 @@ def _form(upload: Upload) -> None:
     backend, key = shared(), f"reading/{upload.id}"
     reading_now = backend.inspect(state.owner(), upload.id, form.asked(upload))
     last: Reading | None = st.session_state.get(key)
-    problem = ""
+    problem, passing = "", False
     if ready(reading_now):
         try:
             last = st.session_state[key] = reading_now.result()
         except UserError as error:
-            problem = str(error)
+            problem, passing = str(error), error.__cause__ is not None  # a worker that died may be back
     head, body = (st.container(key=f"add-{one}") for one in ("head", "body"))
     with head:
-        _head(upload, last)
+        _head(upload, last, problem)
     if problem:
         with head:
             notice(problem)
     if last is None:
         with body:
-            if problem:
-                st.button("Try again", key="act/retry", icon=":material/refresh:", on_click=backend.forget_failures)
-            else:
+            if not problem:
                 st.skeleton(height=320)
                 follow(reading_now)
-            _leave(upload)
+            with st.container(horizontal=True):
+                if passing:
+                    st.button("Try again", key="act/retry", icon=":material/refresh:", on_click=backend.forget_failures)
+                if problem:
+                    st.button(
+                        "Remove it", key="act/discard", icon=":material/delete:", on_click=_discard, args=(upload,)
+                    )
+                _leave(upload)
         return
     with body:
         asking, found = st.columns([3, 2], gap="large")
@@ -204,8 +102,16 @@ def _form(upload: Upload) -> None:
             form.choices(at, last)
 
 
-def _head(upload: Upload, reading: Reading | None) -> None:
-    what = reading.what if reading is not None else f"Reading {upload.name} …"
+@answering
+def _discard(upload: Upload) -> None:
+    shared().runtime.remove(upload.id, state.owner())
+    shared().forget(upload.id)
+    edit(None)
+
+
+def _head(upload: Upload, reading: Reading | None, problem: str) -> None:
+    missing = f"{upload.name} was not opened" if problem else f"Reading {upload.name} …"
+    what = reading.what if reading is not None else missing
     about = [upload.name, reading.title if reading is not None else "", size(upload.size)]
     st.html(
         f'<h1 class="as-headline">{escape(what or upload.title)}</h1>'
@@ -240,7 +146,7 @@ def _use(upload: Upload, at: Fields, reading: Reading) -> None:
             st.session_state[_UPLOAD] = None
             state.choose(inputs.best(card))
             state.go("explain")
-    _told(upload.id)
+    bringing.told(upload.id)
     with st.container(horizontal=True, vertical_alignment="center", key="use"):
         st.button(
             "Use this model",

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from app import saying
+from app.saying import rows
 from model_zoo import catalogue
 from model_zoo.facts import IMAGENET_MEAN, Facts
 from model_zoo.types import Column, UserError
@@ -87,9 +88,9 @@ def test_a_table_follows_the_model_s_own_order_and_leaves_out_what_it_does_not_t
 
 def test_a_large_table_is_thinned() -> None:
     found = saying.table("x\n" + "\n".join(map(str, range(30_000))), "rows.csv")
-    assert found.rows == saying.MOST_ROWS
-    assert found.background.count("\n") - 1 == saying.KEPT_ROWS
-    assert found.columns[0].high == saying.MOST_ROWS - 1
+    assert found.rows == rows.MOST_ROWS
+    assert found.background.count("\n") - 1 == rows.KEPT_ROWS
+    assert found.columns[0].high == rows.MOST_ROWS - 1
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def draw(at: Fields, outputs: int | None) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center", key=f"names-{at.upload}"):
         _count(at, outputs)
-        if outputs in (None, IMAGENET):
+        if outputs == IMAGENET or (outputs is None and at.get("modality") == "image"):
             st.button(
                 "ImageNet's 1,000 names",
                 key=f"act/{at.upload}/imagenet",
