@@ -12,6 +12,7 @@ from model_zoo.types import UserError
 
 LARGEST_FILE = 2 << 30  # bytes: what a protocol buffer can hold
 LARGEST_INPUT = 1 << 27  # numbers in one row of a declared input
+LARGEST_VALUE = 1 << 30  # numbers in any tensor on the way, as far as its sizes are known
 MOST_NODES = 200_000
 
 
@@ -45,7 +46,22 @@ def checked(file: ModelFile) -> onnx.ModelProto:
             f"{file.name} is not a valid ONNX model; the checker said: {said}. Export it again, with an opset from 17"
             f" to {onnx.defs.onnx_opset_version()}."
         ) from error
+    _weighed(model, file.name)
     return model
+
+
+def _weighed(model: onnx.ModelProto, name: str) -> None:
+    """UserError where a tensor on the way is larger than any of a network: a few bytes can ask for terabytes."""
+    try:
+        found = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception:  # what it cannot follow, the runtime refuses
+        return
+    for one in (*found.value_info, *found.output):
+        sizes = [size.dim_value for size in one.type.tensor_type.shape.dim if size.HasField("dim_value")]
+        if math.prod(sizes) > LARGEST_VALUE:
+            raise UserError(
+                f"{name} asks for a tensor of the shape {sizes}, which is too large; export a smaller model."
+            )
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -1,0 +1,221 @@
+"""ONNX files: by torch with gradients where its scores are onnxruntime's, else as a black box; bad ones refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from corpus_files.onnx_graphs import exported
+from onnx import TensorProto, helper
+from small_networks import PHOTO, ROW, TEXT, Recurrent, Transformer, cnn, mlp, tokenizer
+
+from explainers import explain
+from model_zoo import probe
+from model_zoo.facts import Facts
+from model_zoo.files import ModelFile
+from model_zoo.formats._onnx import opening
+from model_zoo.formats._onnx.registry import OPERATORS
+from model_zoo.formats.onnx_graph import FORMAT
+from model_zoo.opening import CONTAINED, format_of, open_file, read
+from model_zoo.types import Capability, UserError
+
+
+def opened(path, **facts):
+    assert format_of(ModelFile(path)).id == "onnx"
+    return open_file(ModelFile(path), Facts(**facts), trusted=CONTAINED)
+
+
+def written(folder, nodes, inputs, outputs, weights=(), opset=17, check=True):
+    """A model of given nodes: inputs and outputs are name -> shape."""
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in one.items()]
+        for one in (inputs, outputs)
+    ]
+    kept = [onnx.numpy_helper.from_array(np.asarray(value, dtype=np.float32), name) for name, value in weights]
+    graph = helper.make_graph(
+        [helper.make_node(*one[:3], **(one[3] if len(one) > 3 else {})) for one in nodes], "g", *infos, kept
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+LINEAR = [("weight", np.arange(12).reshape(4, 3) / 10)]
+
+
+@pytest.mark.parametrize(
+    "network", [Recurrent("LSTM"), Recurrent("GRU"), Transformer()], ids=["lstm", "gru", "transformer"]
+)
+def test_gradients_of_texts_are_those_of_the_network(network, tmp_path):
+    ids = torch.from_numpy(np.arange(18).reshape(2, 9) % 14)
+    model = opened(exported(tmp_path, network, ids, 17, moving=(0, 1)), tokenizer=tokenizer())
+    ids = torch.as_tensor(np.stack([model.sample(TEXT).x] * 2))
+    vectors = network.words(ids).detach().requires_grad_()
+    handle = network.words.register_forward_hook(lambda *_: vectors)
+    (expected,) = torch.autograd.grad(network(ids)[:, 1].sum(), vectors)
+    handle.remove()
+    entry = model.entry(ids).requires_grad_()
+    (found,) = torch.autograd.grad(model.forward_entry(entry, ids)[:, 1].sum(), entry)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+    if isinstance(network, Transformer):
+        maps = [probe.attention(lambda one=one: one(ids)).maps[0] for one in (network, model.outputs)]
+        torch.testing.assert_close(maps[0], maps[1])
+
+
+def test_gradients_of_pictures_and_a_layer_by_its_name(tmp_path):
+    network = cnn(16)
+    model = opened(exported(tmp_path, network, torch.rand(1, 3, 16, 16), 20))
+    x = torch.rand(2, 3, 16, 16, requires_grad=True)
+    (found,) = torch.autograd.grad(model.forward(x)[:, 1].sum(), x)
+    torch.testing.assert_close(found, torch.autograd.grad(network(x)[:, 1].sum(), x)[0], atol=1e-6, rtol=1e-4)
+    layer = next(name for name, _ in model.network.named_modules() if name.endswith("Relu"))
+    named = probe.spatial(lambda: model.outputs(x)[:, 1], model.network, layer)
+    assert named.activation.shape == (2, 6, 16, 16)
+    assert np.abs(explain(model, model.sample(PHOTO), "grad_cam").values).max() > 0
+
+
+def test_an_operator_that_nobody_writes_is_a_black_box(tmp_path, monkeypatch):
+    path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
+    monkeypatch.delitem(OPERATORS, "Tanh")
+    for library in ("_onnx2torch", "_onnx2pytorch"):
+        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
+    model = opened(path)
+    assert model.can == Capability.NONE
+    assert any("black box, without gradients, since torch lacks the operator Tanh" in one for one in model.card.notes)
+    sample = model.sample(ROW)
+    with torch.no_grad():
+        expected = mlp()(torch.as_tensor(sample.x[None]).float())[0].numpy()
+    np.testing.assert_allclose(model.predict(sample).raw, expected, atol=1e-5)
+    assert np.abs(explain(model, sample, "occlusion").values).max() > 0
+
+
+def test_a_conversion_that_disagrees_is_not_taken(tmp_path, monkeypatch):
+    path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
+    monkeypatch.setitem(OPERATORS, "Tanh", lambda node, x: torch.sigmoid(x))
+    for library in ("_onnx2torch", "_onnx2pytorch"):
+        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
+    assert any("scores by torch are not those of onnxruntime" in one for one in opened(path).card.notes)
+
+
+def test_a_conversion_that_disagrees_on_the_first_input_stops(tmp_path, monkeypatch):
+    """Right on made-up inputs from 0 to 1, wrong below 0."""
+    path = written(
+        tmp_path,
+        [("Abs", ["x"], ["a"]), ("MatMul", ["a", "weight"], ["y"])],
+        {"x": [None, 4]},
+        {"y": [None, 3]},
+        LINEAR,
+    )
+    monkeypatch.setitem(OPERATORS, "Abs", lambda node, x: x)
+    model = opened(path)
+    with pytest.raises(UserError, match=r'architecture="onnxruntime"'):
+        model.sample(np.array([1.0, -2.0, 3.0, 4.0]))
+    assert opened(path, architecture="onnxruntime").can == Capability.NONE
+
+
+def test_choices_offer_the_black_box(tmp_path):
+    path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
+    reading = read(ModelFile(path), trusted=CONTAINED)
+    assert [one.id for one in reading.choices] == ["torch", "onnxruntime"]
+    assert reading.outputs == 3
+    assert len(reading.guess.columns) == 6
+
+
+def test_other_outputs_are_ignored_and_named(tmp_path):
+    nodes = [("MatMul", ["x", "weight"], ["features"]), ("Softmax", ["features"], ["probabilities"])]
+    path = written(tmp_path, nodes, {"x": [None, 4]}, {"features": [None, 3], "probabilities": [None, 3]}, LINEAR)
+    model = opened(path)
+    assert any("probabilities is explained, features ignored" in one for one in model.card.notes)
+    assert model.card.output == "probability"
+
+
+def test_two_inputs_are_told(tmp_path):
+    path = written(tmp_path, [("Add", ["left", "right"], ["y"])], {"left": [1, 4], "right": [1, 4]}, {"y": [1, 4]})
+    with pytest.raises(UserError, match=r"takes 2 inputs \(left, right\)"):
+        opened(path)
+
+
+def test_scores_that_are_no_numbers_are_told(tmp_path):
+    path = written(
+        tmp_path,
+        [("MatMul", ["x", "weight"], ["a"]), ("Log", ["a"], ["y"])],
+        {"x": [None, 4]},
+        {"y": [None, 3]},
+        LINEAR,
+    )
+    model = opened(path)
+    sample = model.sample(np.array([-1.0, -2.0, -3.0, -4.0]))
+    with pytest.raises(UserError, match="not a finite number"):
+        explain(model, sample, "occlusion")
+
+
+def test_a_file_cut_off_is_told(tmp_path):
+    path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
+    whole = path.read_bytes()
+    for share in (0.3, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(UserError, match=r"cut off|damaged"):
+            opened(path)
+
+
+def test_weights_in_other_files_are_refused(tmp_path):
+    path = written(tmp_path, [("MatMul", ["x", "weight"], ["y"])], {"x": [None, 4]}, {"y": [None, 3]}, LINEAR)
+    model = onnx.load(path)
+    one = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(one, location="../../etc/passwd")
+    one.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="keeps its weights in other files"):
+        opened(path)
+
+
+@pytest.mark.parametrize("opset", [3, 999])
+def test_an_opset_that_nobody_knows_is_told(opset, tmp_path):
+    path = written(
+        tmp_path, [("MatMul", ["x", "weight"], ["y"])], {"x": [None, 4]}, {"y": [None, 3]}, LINEAR, opset=opset
+    )
+    if opset == 3:
+        assert opened(path).card.labels  # old ones still run
+        return
+    with pytest.raises(UserError, match=r"Export it again"):
+        opened(path)
+
+
+def test_an_operator_that_is_none_is_told(tmp_path):
+    path = written(tmp_path, [("Frobnicate", ["x"], ["y"])], {"x": [None, 4]}, {"y": [None, 4]})
+    with pytest.raises(UserError, match=r"Frobnicate.*Export it again"):
+        opened(path)
+
+
+def test_a_constant_of_terabytes_is_never_made(tmp_path):
+    """262,144² · 4 bytes from a file of 200 bytes."""
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1 << 18, 1 << 18])
+    nodes = [
+        helper.make_node("Constant", [], ["shape"], value=shape),
+        helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+        helper.make_node("ReduceMax", ["big"], ["top"], keepdims=0),
+        helper.make_node("Add", ["x", "top"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 4]) for name in ("x", "y")]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", infos[:1], infos[1:]), opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="too large"):
+        opened(path)
+
+
+def test_other_files_are_not_taken_for_onnx(tmp_path):
+    for data in (
+        b"\x08\x01\x12\x04abcd",
+        b"PK\x03\x04" + bytes(60),
+        b"\x08\x07" + b"\xff" * 50,
+        b"hello",
+        b"\x80\x02}q\x00.",
+    ):
+        path = tmp_path / "file"
+        path.write_bytes(data)
+        assert not FORMAT.sniff(ModelFile(path))
