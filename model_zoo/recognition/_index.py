@@ -35,6 +35,7 @@ class Entry:
     body: str
     homes: tuple[str, ...]  # dotted paths of the modules of its head
     head: tuple[tuple[str, Shape], ...]  # its tensors, the class axis FREE
+    whole: tuple[str, str, int] = ("", "", 0)  # names and body without the module around the head, and what that takes
     stem: Axes = ()  # where the input channels are
     each: int = 1  # entries of that axis for one channel
     position: Axes = ()  # where the image size is
@@ -60,6 +61,9 @@ class Index:
     patterns: tuple[str, ...]
     versions: Mapping[str, str]  # of the libraries that it was made from
     places: Mapping[tuple[tuple[str, ...], str], tuple[Entry, ...]] = field(default_factory=dict)  # by (homes, names)
+    around: Mapping[tuple[str, str], tuple[Entry, ...]] = field(
+        default_factory=dict
+    )  # by (module around the head, names)
 
     @functools.cached_property
     def homes(self) -> tuple[tuple[str, ...], ...]:
@@ -71,6 +75,11 @@ class Index:
         for one in self.entries:
             found.setdefault((one.homes, one.names), []).append(one)
         object.__setattr__(self, "places", {key: tuple(value) for key, value in found.items()})
+        around: dict[tuple[str, str], list[Entry]] = {}
+        for one in self.entries:
+            if one.whole[0]:
+                around.setdefault((one.homes[0].rpartition(".")[0], one.whole[0]), []).append(one)
+        object.__setattr__(self, "around", {key: tuple(value) for key, value in around.items()})
 
 
 def digest(parts: Iterable[str]) -> str:

@@ -174,8 +174,8 @@ def notes(layers: tuple[Layer, ...], activation: str) -> tuple[str, ...]:
     )
 
 
-def chain(layers: tuple[Layer, ...], activation: str) -> Any:
-    """The chain as a torch module whose layers keep their names."""
+def chain(layers: tuple[Layer, ...], activation: str, flat: bool = False) -> Any:
+    """The chain as a torch module whose layers keep their names; `flat`: it takes maps of one pixel, too."""
     from torch import nn
 
     from model_zoo.recognition._planned import Planned
@@ -183,7 +183,7 @@ def chain(layers: tuple[Layer, ...], activation: str) -> Any:
     if not layers[0].name:  # one layer saved by itself
         return layers[0].module()
     made = {one.name: one.module() for one in layers}
-    steps: list[Any] = []
+    steps: list[Any] = [nn.Flatten()] if flat else []
     for one, on in zip(layers, active(layers), strict=True):
         steps += [one.name, getattr(nn, activation)()] if on else [one.name]
     return Planned(made, steps)

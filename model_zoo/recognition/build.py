@@ -105,6 +105,12 @@ def _entry(identity: str, patterns: dict[str, int]) -> Entry:
     tensors = _index.kept(usual)
     rest = [one for one in tensors if not _index.below(one[0], homes)]
     classes = set(head)
+    around = homes[0].rpartition(".")[0] if len(homes) == 1 and identity.startswith("torchvision/") else ""
+    whole = ("", "", 0)
+    if around and "." not in around:
+        outside = [one for one in tensors if not _index.below(one[0], (around,))]
+        inside = [shape for name, shape in usual.items() if _index.below(name, (around,)) and name.endswith("weight")]
+        whole = (_index.digest(name for name, _ in outside), _index.body(outside, stem), inside[0][-1])
     return Entry(
         id=identity,
         names=_index.digest(name for name, _ in rest),
@@ -115,6 +121,7 @@ def _entry(identity: str, patterns: dict[str, int]) -> Entry:
             for name, shape in tensors
             if _index.below(name, homes)
         ),
+        whole=whole,
         stem=stem,
         each=usual[stem[0][0]][stem[0][1]] // CHANNELS if stem else 1,
         position=position,

@@ -6,6 +6,7 @@ published one, with any number of classes, or one that was put in its place: a c
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from model_zoo.recognition._libraries import TITLES
 
 MOST = 8  # architectures of one and the same shape that are offered
 MOST_NEAR = 3
+TRANSFORMED = ("torchvision/googlenet", "torchvision/inception_v3")  # these may change the colours of photos inside
 
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
@@ -36,6 +38,11 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
                 bodies[free] = _index.body(rest, free)
             if bodies[free] == one.body:
                 fitting[one.id] = (one, tuple(_architectures(one, shapes)))
+    for around in dict.fromkeys(place for place, _ in index.around):
+        rest = [one for one in tensors if not _index.below(one[0], (around,))]
+        for one in index.around.get((around, _index.digest(name for name, _ in rest)), ()):
+            if not fitting.get(one.id, (one, ()))[1] and _index.body(rest, one.stem) == one.whole[1]:
+                fitting[one.id] = (one, tuple(_architectures(one, shapes, around)))
     twins = {one.twin for one, _ in fitting.values()}
     for one, made in sorted(fitting.values(), key=lambda kept: order(kept[0]))[:MOST]:
         for architecture in made:
@@ -50,8 +57,6 @@ def order(one: Entry) -> tuple[int, int, str]:
 
 def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]) -> Architecture:
     """With the reason told against the others that fit."""
-    import dataclasses
-
     same = [other.id for other in all_ if other.id != entry.id and (entry.twin or entry.id) == (other.twin or other.id)]
     differ = [other.id for other in all_ if other.id != entry.id and other.id not in same]
     reason = "Names and shapes of all tensors are its own"
@@ -68,13 +73,17 @@ def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]
     )
 
 
-def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
-    """One entry with the settings that the file's shapes say, and with its head or another in its place."""
+def _architectures(one: Entry, shapes: Shapes, around: str = "") -> Iterator[Architecture]:
+    """One entry with the settings that the file's shapes say, and with its head or another in its place.
+
+    around: the module around the head, where all of that was replaced.
+    """
     channels = shapes[one.stem[0][0]][one.stem[0][1]] / one.each if one.stem else 3
     size = size_of(one, shapes)
     if size is None or channels != int(channels) or channels < 1:
         return
-    head = {name: tuple(shape) for name, shape in shapes.items() if _index.below(name, one.homes)}
+    homes = (around,) if around else one.homes
+    head = {name: tuple(shape) for name, shape in shapes.items() if _index.below(name, homes)}
     own = dict(one.head)
     facts = facts_of(one, int(channels), size)
     resized = size if one.position and size != one.size else None
@@ -95,11 +104,22 @@ def _architectures(one: Entry, shapes: Shapes) -> Iterator[Architecture]:
             count = classes.pop()
             title = f"{settings.title}, {classes_of(count)}"
             yield Architecture(one.id, title, lambda: settings.build(count), labelled(facts, count), notes=notes)
+            if one.id.partition(":")[0] in TRANSFORMED and int(channels) == 3:
+                changed = dataclasses.replace(settings, transformed=True)
+                yield Architecture(
+                    f"{one.id}+transform_input",
+                    f"{title}, which changes the colours of photos inside (transform_input)",
+                    lambda: changed.build(count),
+                    labelled(facts, count),
+                    reason="So torchvision makes it for its published weights, and so it stays as they are trained on.",
+                    score=0.96,
+                    notes=("It is assumed to begin with torchvision's published weights (transform_input).",),
+                )
         return
-    if len(one.homes) > 1:
+    if len(homes) > 1:
         return
-    (home,) = one.homes
-    width = own[f"{home}.weight"][1] if f"{home}.weight" in own else 0
+    (home,) = homes
+    width = one.whole[2] if around else own[f"{home}.weight"][1] if f"{home}.weight" in own else 0
     layers = _layers.layers_of({name[len(home) + 1 :]: shape for name, shape in head.items()})
     if not layers or not _layers.is_chain(layers, width):
         return
@@ -122,7 +142,7 @@ def _with_head(settings: Settings, home: str, layers: tuple[_layers.Layer, ...],
     def build() -> Any:
         network = settings.build(1)
         parent, _, last = home.rpartition(".")
-        network.get_submodule(parent).register_module(last, _layers.chain(layers, activation))
+        network.get_submodule(parent).register_module(last, _layers.chain(layers, activation, flat=True))
         return network
 
     return build
@@ -135,6 +155,7 @@ class Settings:
     id: str
     channels: int
     size: tuple[int, int] | None
+    transformed: bool = False
 
     @property
     def title(self) -> str:
@@ -149,7 +170,10 @@ class Settings:
         """The network, untrained."""
         from model_zoo.recognition._libraries import construct
 
-        return construct(self.id, classes, self.channels, self.size)
+        network = construct(self.id, classes, self.channels, self.size)
+        if self.transformed:
+            network.transform_input = True
+        return network
 
 
 def _fits(shape: Shape, expected: Shape) -> bool:
@@ -192,8 +216,6 @@ def facts_of(one: Entry, channels: int, size: tuple[int, int]) -> Facts:
 
 def labelled(facts: Facts, count: int) -> Facts:
     """With the task, and ImageNet's names for its thousand classes."""
-    import dataclasses
-
     from model_zoo.bundled import _imagenet
 
     names = _imagenet.LABELS if count == len(_imagenet.LABELS) else ()

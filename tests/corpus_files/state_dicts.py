@@ -276,7 +276,21 @@ def table(id: str, what: str, build: Callable[[Path], Built], facts: Facts = ROW
     return Entry(id, "state_dict", what, build, facts, bare=True)
 
 
+def trained(folder: Path) -> Built:
+    """EfficientNet-Lite0 as its package ships it, trained on ImageNet, beside our own conversion of it."""
+    import shutil
+
+    from model_zoo import catalogue
+    from model_zoo.bundled.efficientnet_lite0 import PACKAGE, WEIGHTS
+    from model_zoo.weights import packaged
+
+    path = folder / "efficientnet-lite0.pth"
+    shutil.copyfile(packaged(PACKAGE, WEIGHTS), path)
+    return Built(path, PHOTO, scores(catalogue.load("efficientnet_lite0").network))
+
+
 ENTRIES = (
+    image("trained_efficientnet_lite0", "EfficientNet-Lite0 trained on ImageNet, from its package", trained, Facts()),
     image("torchvision_resnet18", "ResNet-18 of torchvision, 7 classes", saved(lambda: published("resnet18"))),
     image("torchvision_resnet50", "ResNet-50 of torchvision, 7 classes", saved(lambda: published("resnet50"))),
     image("torchvision_mobilenet_v3", "MobileNetV3 small", saved(lambda: published("mobilenet_v3_small"))),

@@ -146,6 +146,34 @@ def test_a_head_of_several_layers_is_built_with_the_activation_as_a_choice(index
     assert bool(found.choices) == (index != 1)
 
 
+WHOLE = {
+    "mobilenet_v2": lambda: nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 16), nn.ReLU(), nn.Linear(16, 3)),
+    "mobilenet_v3_small": lambda: nn.Sequential(nn.Linear(576, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3)),
+    "efficientnet_b0": lambda: nn.Linear(1280, 3),
+    "convnext_tiny": lambda: nn.Sequential(nn.Flatten(1), nn.LayerNorm(768), nn.Linear(768, 3)),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_classifier_that_was_replaced_is_built(name):
+    def make():
+        network = vision.torchvision().models.get_model(name, weights=None)
+        network.classifier = WHOLE[name]()
+        return network
+
+    reference = stirred(make)
+    same(opened(reference.state_dict()), reference, (3, 64, 64))
+
+
+@pytest.mark.parametrize("transformed", [True, False])
+def test_whether_inception_changes_colours_inside_is_a_choice(transformed):
+    reference = published("googlenet", aux_logits=False, init_weights=False)
+    reference.transform_input = transformed
+    found = opened(reference.state_dict(), architecture="" if transformed else "torchvision/googlenet:plain")
+    assert len(found.choices) == 2
+    same(found, reference, (3, 64, 64))
+
+
 class Own(nn.Module):
     """A body without its head, and a head beside it, as people write it."""
 
