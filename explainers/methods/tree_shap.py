@@ -12,6 +12,8 @@ or is no sum of them at all, nothing is shown. For the same reason the start of 
 model's own mean over the background: for several classes of XGBoost 3 the library adds the first one's offset to all.
 x and the background are rounded to float32 where the ensemble does that before it compares with a threshold, and
 handed to the library as ranks among the thresholds, since its interventional flavour keeps those as float32.
+In the path-dependent flavour XGBoost, LightGBM and CatBoost are asked themselves, as shap does, with their categories;
+trees that shap's other flavour does not read are put into its own form (engine/trees.py).
 Reference: Lundberg and others (2020), arXiv:1905.04610.
 Numbers: shap TreeExplainer, same background and flavour, exactly.
 """
