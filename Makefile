@@ -1,17 +1,21 @@
 # make run     sets everything up and opens the dashboard on this machine (127.0.0.1)
 # make test    sets everything up and runs every check and test, those in a real browser too
+# make soak    the full counts of hostile files, crashes and kills, which take an hour or so
 # make lint    formatting, types and import contracts alone
 # make bench   the figures of the README, on this machine
 PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3; do $$one -c '' 2>/dev/null && echo $$one && break; done)
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: run test install lint bench browser clean
+.PHONY: run test soak install lint bench browser clean
 
 run: install
 	$(BIN)/assay serve
 
 test: install browser lint
 	$(BIN)/python -m pytest
+
+soak: install
+	$(BIN)/python -m pytest -m soak
 
 install: $(READY)
 

@@ -76,9 +76,15 @@ class ModelFile:
         """The bytes of one entry; UserError if it unpacks to more than `most` bytes or is damaged."""
         if self.folder:
             path = self.path / name
-            if path.stat().st_size > most:
-                raise UserError(f"{name} in {self.name} is larger than {most >> 20} MiB, which no such file needs.")
-            return path.read_bytes()
+            try:
+                if path.stat().st_size > most:
+                    raise UserError(f"{name} in {self.name} is larger than {most >> 20} MiB, which no such file needs.")
+                return path.read_bytes()
+            except OSError as error:  # a link that leads out of the folder, where the sandbox holds
+                raise UserError(
+                    f"{name} in {self.name} cannot be read ({error.strerror}); a file of the folder itself is expected,"
+                    " which may be read."
+                ) from error
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(name) as file:
                 data = file.read(most + 1)

@@ -18,7 +18,7 @@ import torch
 from model_zoo import lookup
 from model_zoo.modalities.text import TextInput
 from model_zoo.model import Model
-from model_zoo.types import Capability, Output, Task, UserError
+from model_zoo.types import Capability, Output, Task, UserError, quoted
 
 Way = tuple[bool, torch.dtype, bool]  # on arrays rather than tensors, their type, with gradients
 DIFFERENTIABLE: tuple[Way, ...] = ((False, torch.float64, True), (False, torch.float32, True))
@@ -225,7 +225,7 @@ def _are_chances(scores: torch.Tensor) -> bool:
 
 def _cannot(model: Model, rows: np.ndarray, error: Exception | None) -> CannotRun:
     shape = ", ".join(map(str, rows.shape[1:]))
-    said = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+    said = "nothing" if error is None else quoted(error)
     return CannotRun(
         f"{model.card.title} could not be run on inputs of shape (n, {shape}); it said: {said}."
         " Give inputs of the shape and kind that it was trained on."

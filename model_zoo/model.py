@@ -16,7 +16,7 @@ import torch
 
 from model_zoo import lookup, targets
 from model_zoo.modes import evaluating
-from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, UserError
+from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, UserError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,10 +99,9 @@ class Model:
         except (UserError, torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # a stranger's network may raise anything
-            said = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UserError(
                 f"{self.card.title} could not be run on {len(inputs)} inputs of shape {tuple(inputs.shape[1:])};"
-                f" it said: {said}. Give inputs of the shape and kind that it was trained on."
+                f" it said: {quoted(error)}. Give inputs of the shape and kind that it was trained on."
             ) from error
         width = 1 if self.card.task == "binary" else len(self.card.labels)
         if scores.shape != (len(inputs), width):

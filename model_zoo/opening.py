@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from model_zoo.discovery import Broken, discover
 from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts, parse
 from model_zoo.files import Format, ModelFile, Opened, Reading, Trust
-from model_zoo.types import ModelCard, UserError
+from model_zoo.types import ModelCard, UserError, quoted
 
 if TYPE_CHECKING:
     from model_zoo.model import Model
 
+T = TypeVar("T")
 ANYWHERE = (Trust.DATA,)
 CONTAINED = (Trust.DATA, Trust.SANDBOX)
 ANY_CODE = (Trust.DATA, Trust.SANDBOX, Trust.CODE)
@@ -71,7 +72,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
     """What is found in a file, and what its owner has still to say; UserError if it cannot be opened."""
     form = allowed(file, trusted)
     said = said or Facts()
-    opened = form.open(file, said)
+    opened = _told(file, form, lambda: form.open(file, said))
     guess = completed(opened.guess)
     reading = Reading(
         format=form.id,
@@ -86,7 +87,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
     if reading.required:
         return reading
     try:
-        model = built(opened, said.over(guess), file.name)
+        model = _told(file, form, lambda: built(opened, said.over(guess), file.name))
     except UserError as error:
         return dataclasses.replace(reading, problem=str(error))
     known = model.card.labels and not said.labels
@@ -114,12 +115,12 @@ def open_file(
     """
     form = allowed(file, trusted)
     said = said or Facts()
-    opened = form.open(file, said)
+    opened = _told(file, form, lambda: form.open(file, said))
     facts = said.over(completed(opened.guess))
     missing = required(facts, opened)
     if missing:
         raise UserError(f"{file.name} does not say its {' and '.join(missing)}; {ASK[missing[0]]}")
-    model = built(opened, facts, file.name, device)
+    model = _told(file, form, lambda: built(opened, facts, file.name, device))
     model.card = dataclasses.replace(
         model.card,
         description=facts.description or opened.what,
@@ -133,6 +134,19 @@ def open_file(
     if hasattr(model.network, "eval"):
         model.network.eval().requires_grad_(False)
     return model
+
+
+def _told(file: ModelFile, form: Format, act: Callable[[], T]) -> T:
+    """What `act` returns; UserError for whatever a stranger's file makes its reader raise."""
+    try:
+        return act()
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{file.name} could not be opened as {form.title}; its reader said: {quoted(error)}. It is damaged or was"
+            " made to mislead: save or export it again."
+        ) from error
 
 
 def load(path: Any, device: str, trust: bool, card: Any, given: dict[str, Any]) -> Model:

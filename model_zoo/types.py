@@ -21,6 +21,14 @@ class UserError(ValueError):
     """Something a person can mend: one sentence with what was expected, what came and what to do."""
 
 
+def quoted(error: BaseException, most: int = 200) -> str:
+    """What an exception says, in one line of at most `most` characters; of TorchScript's traceback the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        lines = [lines[-1].partition("Error: ")[2] or lines[-1]]
+    return " ".join(" ".join(lines).split()).rstrip(".")[:most] or type(error).__name__
+
+
 class Capability(enum.Flag):
     """What can be asked of a model; a method lists those that it needs."""
 

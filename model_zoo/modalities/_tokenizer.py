@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 Span = tuple[int, int]
 
@@ -162,7 +162,13 @@ class LibraryTokenizer:
 
     def encode(self, text: str) -> Encoded:
         """Ids, character offsets and the special-token mask, as the library gives them."""
-        found = self._own.encode(text)
+        try:
+            found = self._own.encode(text)
+        except Exception as error:  # what the library raises has no class of its own
+            raise UserError(
+                f"The tokenizer could not read the text; it said: {quoted(error)}. Give the tokenizer.json that belongs"
+                " to the model."
+            ) from error
         special = tuple(bool(one) for one in found.special_tokens_mask)
         spans = tuple((0, 0) if mark else span for span, mark in zip(found.offsets, special, strict=True))
         return Encoded(tuple(found.ids), spans, special)
