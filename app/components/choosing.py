@@ -50,7 +50,7 @@ def say_gone() -> None:
     """Once, where the model that was asked for is not to be had: a sentence, and what is shown instead."""
     if st.session_state.pop(GONE, False):
         notice(
-            "The model in this address is not among yours: it was removed, or somebody else brought it in. A bundled"
+            "The model that was asked for is not among yours: it was removed, or somebody else brought it in. A bundled"
             " one is shown instead; bring your own with “Your own model”.",
             "info",
         )
