@@ -186,7 +186,10 @@ def _seen(model: Model, inputs: torch.Tensor) -> Capability:
     """Whether attention, or for images a spatial map, was seen in a forward pass."""
     from model_zoo.probe import capabilities
 
-    found = capabilities(model.network, inputs)
+    at_once = getattr(model.network, "batch", None)  # of a compiled graph: it takes so many rows, and no others
+    if isinstance(at_once, int) and at_once > 1:
+        return Capability.NONE  # what is seen inside would be that of other rows, too
+    found = capabilities(model.network, inputs[:1] if at_once == 1 else inputs)
     return found if model.card.modality == "image" else found & ~Capability.SPATIAL
 
 

@@ -11,11 +11,13 @@ checked is what is loaded. Seen in torch 2.13 (torch/export/pt2_archive, torch/_
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import json
 import re
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from model_zoo.files import ModelFile
@@ -70,8 +72,15 @@ def libraries(file: ModelFile) -> tuple[str, ...]:
 
 def danger(file: ModelFile) -> str:
     """The first thing in an archive that could run code; empty where there is none."""
+    found = file.path.stat()
+    return _danger(file.path, file.name, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _danger(path: Path, name: str, size: int, changed: int) -> str:
+    """As above, once for each file as it is: several formats ask."""
     try:
-        _Checked(file)
+        _Checked(ModelFile(path, name))
     except _Danger as found:
         return str(found)
     return ""
