@@ -149,7 +149,8 @@ def active(layers: tuple[Layer, ...]) -> tuple[bool, ...]:
     found = []
     for i, one in enumerate(layers):
         following = layers[i + 1] if i + 1 < len(layers) else None
-        if following is None or following.kind == "prelu" or one.kind == "prelu":
+        normalised = one.kind in ("batch", "layer") and (i == 0 or (one.kind == "layer" and room[i] == 0))
+        if following is None or following.kind == "prelu" or one.kind == "prelu" or normalised:
             found.append(False)
         elif numbered and room[i] is not None:
             found.append(bool(room[i]))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from model_zoo.recognition import Architecture, Shapes, _index, _layers
-from model_zoo.recognition.published import Settings, classes_of, facts_of, labelled, order, size_of
+from model_zoo.recognition.published import Settings, classes_of, facts_of, function_of, labelled, order, size_of
 
 SHARE = 0.5  # of all numbers, that the body has at least
 SCORE = 0.85
@@ -38,7 +38,7 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
     fitting = [one for one in _entries(body) if head[0].inputs == one.head[-1][1][-1]]
     functions: dict[str, _index.Entry] = {}
     for one in sorted(fitting, key=order):
-        functions.setdefault(one.twin or one.id, one)
+        functions.setdefault(function_of(one), one)
     for rank, one in enumerate(list(functions.values())[:MOST]):
         size = size_of(one, body)
         if size is None:

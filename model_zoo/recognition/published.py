@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from model_zoo.recognition._libraries import TITLES
 
 MOST = 8  # architectures of one and the same shape that are offered
 MOST_NEAR = 3
+RARE = re.compile(r"flexi|test_|pruned|blur|aa\d|_cr_|lingbot|gap|^tf_|_cc_")
+SIZED = re.compile(r"_\d{3}$")
 TRANSFORMED = ("torchvision/googlenet", "torchvision/inception_v3")  # these may change the colours of photos inside
 
 
@@ -43,33 +46,42 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
         for one in index.around.get((around, _index.digest(name for name, _ in rest)), ()):
             if not fitting.get(one.id, (one, ()))[1] and _index.body(rest, one.stem) == one.whole[1]:
                 fitting[one.id] = (one, tuple(_architectures(one, shapes, around)))
-    twins = {one.twin for one, _ in fitting.values()}
-    for one, made in sorted(fitting.values(), key=lambda kept: order(kept[0]))[:MOST]:
+    size = next((made[0].facts.size for _, made in fitting.values() if made), None)
+    ranked = sorted(
+        (kept for kept in fitting.values() if kept[1]),
+        key=lambda kept: (*order(kept[0])[:2], kept[0].size != size, *order(kept[0])),
+    )
+    for rank, (one, made) in enumerate(ranked[:MOST]):
         for architecture in made:
-            yield _related(architecture, one, twins, [other for other, _ in fitting.values()])
+            yield _related(architecture, one, rank, [other for other, _ in ranked])
 
 
-def order(one: Entry) -> tuple[int, int, str]:
-    """torchvision, Assay, then timm by the length of the name: variants have longer ones."""
+def order(one: Entry) -> tuple[int, bool, int, str]:
+    """torchvision, Assay, then timm: rarer variants after the usual ones, which have shorter names."""
     library, _, name = one.id.partition("/")
-    return (("torchvision", "assay", "timm").index(library), len(name), name)
+    return (("torchvision", "assay", "timm").index(library), bool(RARE.search(name)), len(name), name)
 
 
-def _related(one: Architecture, entry: Entry, twins: set[str], all_: list[Entry]) -> Architecture:
+def function_of(one: Entry) -> str:
+    """What two entries share that compute the same from the same photo; names of timm may end in the picture's size."""
+    return f"{one.twin or (SIZED.sub('', one.id) if one.position else one.id)} {one.mean} {one.std}"
+
+
+def _related(one: Architecture, entry: Entry, rank: int, all_: list[Entry]) -> Architecture:
     """With the reason told against the others that fit."""
-    same = [other.id for other in all_ if other.id != entry.id and (entry.twin or entry.id) == (other.twin or other.id)]
+    same = [other.id for other in all_ if other.id != entry.id and function_of(entry) == function_of(other)]
     differ = [other.id for other in all_ if other.id != entry.id and other.id not in same]
     reason = "Names and shapes of all tensors are its own"
     if same:
-        reason += f"; {', '.join(same)} computes the same"
+        reason += f"; {', '.join(same[:3])} computes the same"
     if differ:
-        reason += f"; {', '.join(differ[:3])} has them too and computes something else (padding, epsilon or activation)"
-    score = 0.95 - 0.01 * order(entry)[0] - 0.0001 * min(50, len(entry.id)) - (0.1 if "+" in one.id else 0)
+        reason += f"; {', '.join(differ[:3])} has them too and differs in colours, padding, epsilon or activation"
+    score = 0.95 - 0.01 * rank
     return dataclasses.replace(
         one,
         reason=f"{reason}. {one.reason}".strip(),
         score=one.score if "+" in one.id else score,
-        same=(entry.twin or entry.id) + one.id.partition("+")[1] + one.id.partition("+")[2],
+        same=function_of(entry) + one.id.partition("+")[2],
     )
 
 
