@@ -87,17 +87,20 @@ def test_gradients_and_attention_are_those_of_the_network(tmp_path):
     torch.testing.assert_close(maps[0], maps[1])
 
 
-def test_a_fixed_batch_is_looped_with_its_gradients(tmp_path):
+@pytest.mark.parametrize(("batch", "method"), [(1, "grad_cam"), (2, "saliency")])
+def test_a_fixed_batch_is_looped_with_its_gradients(batch, method, tmp_path):
+    """What is seen inside a graph is that of one row where it takes one row; else nothing inside is offered."""
     network = cnn(16)
-    model = open_file(ModelFile(saved(tmp_path, network, torch.rand(2, 3, 16, 16))), trusted=CONTAINED)
-    assert any("batches of 2" in one for one in model.card.notes)
+    model = open_file(ModelFile(saved(tmp_path, network, torch.rand(batch, 3, 16, 16))), trusted=CONTAINED)
+    assert any(f"batches of {batch}" in one for one in model.card.notes)
+    assert (Capability.SPATIAL in model.can) == (batch == 1)
     x = torch.rand(5, 3, 16, 16, requires_grad=True)
     torch.testing.assert_close(model.forward(x), network(x))
     (found,) = torch.autograd.grad(model.forward(x)[:, 1].sum(), x)
     torch.testing.assert_close(found, torch.autograd.grad(network(x)[:, 1].sum(), x)[0], atol=1e-6, rtol=1e-4)
     sample = model.sample(PHOTO)
     np.testing.assert_allclose(model.predict(sample).raw, scores_of(network)(sample.x), atol=1e-5)
-    assert np.abs(explain(model, sample, "grad_cam").values).max() > 0
+    assert np.abs(explain(model, sample, method).values).max() > 0
 
 
 def test_what_is_loaded_is_what_was_checked(plain):
