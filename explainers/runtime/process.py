@@ -1,7 +1,7 @@
 """The parent's hold of one worker process: talk to it, bound it, end it with everything it started.
 
 How a process lives and dies is a Life: `Spawned` is started by exec and is this process's child; `Forked` is a child of
-the warm process (nursery.py), held by a descriptor of its own, so that its number cannot become another's meanwhile.
+the warm process (warm.py), held by a descriptor of its own, so that its number cannot become another's meanwhile.
 """
 
 from __future__ import annotations
@@ -171,6 +171,7 @@ class Process:
         """It has answered."""
         self.busy = False
         self.deadline = None
+        self._watch.wake()
 
     def send(self, kind: str, number: int, body: Any, wait: float = -1) -> None:
         """Say something; Died if nobody listens."""

@@ -21,6 +21,7 @@ from model_zoo.files import ModelFile
 from model_zoo.types import UserError
 
 BUSY, IDLE = 0.025, 0.25  # seconds between two looks at workers
+QUIET = 0.5  # seconds without anything to compute
 SCRATCH_EVERY = 10  # looks at memory for one at scratch space
 SCRATCH = 1 << 30  # bytes
 OPENING = 60.0  # seconds to open a stranger's file, and a second more for each
@@ -65,10 +66,12 @@ class Watch:
         self._found: dict[Watched, int] = {}  # with the memory that it had at its start
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._active = time.monotonic()  # when somebody last waited for a worker
 
     def add(self, worker: Watched) -> None:
         """Look at a worker from now on."""
         with self._change:
+            self._active = time.monotonic()
             self._found[worker] = memory_of(worker.pid)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="assay-watch", daemon=True)
@@ -81,9 +84,16 @@ class Watch:
             self._found.pop(worker, None)
 
     def wake(self) -> None:
-        """A worker begins to compute: look more often."""
+        """A worker begins to compute, or has answered: look more often, or less."""
         with self._change:
+            self._active = time.monotonic()
             self._change.notify_all()
+
+    def quiet(self) -> bool:
+        """Whether nobody waits for a worker, and has not for a moment."""
+        with self._change:
+            busy = any(worker.busy for worker in self._found)
+            return not busy and time.monotonic() - self._active > QUIET
 
     def close(self) -> None:
         """Look no more."""

@@ -4,7 +4,8 @@
 
 On the control socket go packets of JSON. From the app: {"order": number, ...} with two descriptors, the worker's
 socket and its log. To the app: {"order": number, "pid": pid} with the worker's pidfd, or {"order": number, "problem":
-sentence}; {"exit": pid, "code": code}; and {"grown": true} once the heavy parts are there.
+sentence}; {"exit": pid, "code": code}; {"grown": false} before each heavy part, which waits for a byte on the standard
+input so that nobody waits for it, and {"grown": true} once all are there.
 
 A fork copies one thread alone, so this process never has a second one: whatever would start threads is told not to in
 its environment, and a fork is refused where one is there all the same. CUDA is never asked for here, since a process
@@ -49,18 +50,21 @@ def main(descriptor: int, grow: bool) -> None:
         os.close(held)
         warm.serve(baton)
     os.close(baton)
-    if grown():
-        warm.tell({"grown": True})
+    if grown(warm):
         os.close(held)
+        warm.tell({"grown": True})
         warm.serve()
     warm.serve(idle=True)  # the twin goes on alone: it has one thread
 
 
-def grown() -> bool:
+def grown(warm: Warm) -> bool:
     """Import the heavy parts one by one; False where one of them started a thread, so that no fork is safe any more."""
     from explainers.runtime.warmth import PARTS
 
     for part in PARTS:
+        warm.tell({"grown": False})
+        if not os.read(sys.stdin.fileno(), 1):
+            return False  # the app is gone
         try:
             part()
         except Exception:

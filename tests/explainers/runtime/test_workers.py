@@ -18,7 +18,7 @@ import pytest
 import explainers
 from explainers.runtime import lane as lanes
 from explainers.runtime import nursery as nurseries
-from explainers.runtime import sandbox, watch
+from explainers.runtime import sandbox, warm, watch
 from explainers.runtime.types import Source
 from model_zoo.types import UserError
 
@@ -235,9 +235,9 @@ def test_where_no_fork_is_safe_workers_are_started_anew(start, ask, expected, mo
 
 
 def test_a_warm_process_that_does_not_come_up_is_done_without(start, ask, monkeypatch):
-    real = nurseries._python
+    real = warm.python
     broken = [sys.executable, "-c", "raise SystemExit(9)"]
-    monkeypatch.setattr(nurseries, "_python", lambda module: broken if module == "zygote" else real(module))
+    monkeypatch.setattr(warm, "python", lambda module: broken if module == "zygote" else real(module))
     runtime = start()
     assert runtime.wait(ask(runtime), LIMIT).status == "done"
 
