@@ -80,7 +80,7 @@ def danger(file: ModelFile) -> str:
 def _danger(path: Path, name: str, size: int, changed: int) -> str:
     """As above, once for each file as it is: several formats ask."""
     try:
-        _Checked(ModelFile(path, name))
+        _checked(ModelFile(path, name))
     except _Danger as found:
         return str(found)
     return ""
@@ -89,7 +89,7 @@ def _danger(path: Path, name: str, size: int, changed: int) -> str:
 def made_anew(file: ModelFile) -> io.BytesIO:
     """An archive of the checked part alone, for torch.export.load; UserError where something could run code."""
     try:
-        checked = _Checked(file)
+        checked = _checked(file)
     except _Danger as found:
         raise UserError(
             f"{file.name} is a torch.export archive with {found}, which can run code; it stays closed."
@@ -107,6 +107,16 @@ def made_anew(file: ModelFile) -> io.BytesIO:
                     to.write(part)
     made.seek(0)
     return made
+
+
+def _checked(file: ModelFile) -> _Checked:
+    """The checked part of an archive; _Danger too where it is not laid out as torch lays it out."""
+    try:
+        return _Checked(file)
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise _Danger("a layout of an unknown kind") from error
 
 
 class _Danger(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -196,6 +197,26 @@ def test_guards_of_the_file_are_never_run(plain, tmp_path):
     model = open_file(ModelFile(path), trusted=CONTAINED)
     model.forward(torch.rand(3, 6))
     assert not mark.exists()
+
+
+def test_programs_with_random_damage_open_or_say_why(plain, tmp_path):
+    """A value of the JSON replaced by one of another kind: the bytes are told without an error, whatever they say."""
+    rng = np.random.default_rng(0)
+    for attempt in range(25):
+
+        def broken(found):
+            at = found["graph_module"]
+            while True:
+                keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+                key = keys[rng.integers(len(keys))]
+                if not isinstance(at[key], (dict, list)) or not at[key] or rng.random() < 0.1:
+                    at[key] = [None, 7, "x y", [], {}, True][rng.integers(6)]
+                    return
+                at = at[key]
+
+        file = ModelFile(changed(plain, tmp_path / f"{attempt}.pt2", **{PROGRAM: broken}))
+        with contextlib.suppress(UserError):
+            open_file(file, trusted=CONTAINED)
 
 
 def test_an_operator_that_allows_code_opens_an_archive_with_pickled_parts(plain, tmp_path):
