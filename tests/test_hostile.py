@@ -132,3 +132,13 @@ def test_the_code_of_the_files_would_do_harm_without_the_sandbox(world, tmp_path
     subprocess.run([sys.executable, "-c", world.code], cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / hostile.MARK).exists()
     assert (world.folder / "stolen").exists()
+
+
+def test_the_document_says_how_each_format_is_treated():
+    """docs/safety.md has a row for every format, with its class, and the figures that the tests have."""
+    from model_zoo.opening import formats
+
+    text = (confined.ROOT / "docs" / "safety.md").read_text()
+    missing = [one.title for one in formats() if f"| {one.title} | {one.trust.name} |" not in text]
+    assert missing == []
+    assert f"{len(hostile.entries())} hostile files" in text

@@ -116,3 +116,11 @@ def test_without_the_sandbox_the_attempts_succeed(world, tmp_path):
     assert len(denied) <= 8, denied  # a user who is not root may not do all of it
     if os.getuid() == 0:
         assert set(denied) <= {"read_the_memory_of_another_process", "connect_by_ipv4"}, denied
+
+
+def test_the_document_has_the_figures():
+    text = (Path(__file__).parents[3] / "docs" / "safety.md").read_text()
+    denied = len(ATTEMPTS) - len(ALLOWED)
+    assert f"{len(ATTEMPTS)} ways out of the sandbox, as root and as nobody: {denied} are denied" in " ".join(
+        text.split()
+    )
