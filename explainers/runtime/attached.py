@@ -42,10 +42,17 @@ def located(path: str | Path, owner: str) -> Path:
 
 
 def linked(path: Path) -> tuple[Path, ...]:
-    """Where the links in a folder lead to, as those of Hugging Face's cache do; nothing for a file."""
+    """Where the links in a folder lead to, as those of Hugging Face's cache do; nothing for a file.
+
+    Only within the model's own place in that cache (snapshots/<revision> -> blobs), or within ASSAY_MODELS: a folder
+    that somebody else made may link to anything, and the worker may read what is returned here.
+    """
     if not path.is_dir():
         return ()
-    return tuple(one.resolve() for one in _files(path) if one.is_symlink() and one.is_file())
+    home = path.resolve()
+    own = home.parent.parent if home.parent.name == "snapshots" else home
+    targets = [one.resolve() for one in _files(path) if one.is_symlink() and one.is_file()]
+    return tuple(one for one in targets if _inside(one, (own, *folders())))
 
 
 def folders() -> tuple[Path, ...]:

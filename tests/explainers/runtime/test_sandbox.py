@@ -13,7 +13,7 @@ from pathlib import Path
 import confined
 import pytest
 
-from explainers.runtime import sandbox
+from explainers.runtime import attached, sandbox
 from explainers.runtime.sandbox import bpf, landlock, reach, seccomp
 from explainers.runtime.sandbox import report as report_module
 from explainers.runtime.sandbox import trial as trial_module
@@ -303,3 +303,21 @@ def test_a_missing_layer_is_left_out_of_the_answer(off, tmp_path):
     held = json.loads(found.stdout)
     assert off not in held
     assert not sandbox.contained(tuple(held))
+
+
+def test_a_link_out_of_a_models_folder_opens_nothing(tmp_path, monkeypatch):
+    """The links of Hugging Face's cache lead to its blobs; one to anywhere else is not for the worker to read."""
+    monkeypatch.delenv(attached.FOLDERS, raising=False)
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    cache = tmp_path / "models--someone--model"
+    snapshot = cache / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    blob = cache / "blobs" / "abc"
+    blob.write_text("weights")
+    (snapshot / "model.safetensors").symlink_to("../../blobs/abc")
+    (snapshot / "config.json").symlink_to(secret)
+    assert attached.linked(snapshot) == (blob,)
+    monkeypatch.setenv(attached.FOLDERS, str(tmp_path))
+    assert set(attached.linked(snapshot)) == {blob, secret}
