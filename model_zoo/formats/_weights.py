@@ -41,8 +41,8 @@ def blank() -> Iterator[None]:
     class Skipping(TorchFunctionMode):
         def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(function, "__name__", "")
-            if name.endswith("_") and not name.endswith("__") and args:
-                first = args[0] if isinstance(args[0], torch.Tensor) else (kwargs or {}).get("tensor")
+            if name.endswith("_") and not name.endswith("__"):
+                first = args[0] if args else (kwargs or {}).get("tensor")  # torch.nn.init names it
                 random = name in RANDOM and isinstance(first, torch.Tensor)
                 if random or (isinstance(first, torch.nn.Parameter) and name != "requires_grad_"):
                     return first

@@ -73,9 +73,11 @@ def _related(one: Architecture, entry: Entry, rank: int, all_: list[Entry]) -> A
     differ = [other.id for other in all_ if other.id != entry.id and other.id not in same]
     reason = "Names and shapes of all tensors are its own"
     if same:
-        reason += f"; {', '.join(same[:3])} computes the same"
+        reason += f"; the same function as {', '.join(same[:3])}"
     if differ:
-        reason += f"; {', '.join(differ[:3])} has them too and differs in colours, padding, epsilon or activation"
+        fit = f"{', '.join(differ[:3])} fit{'s' * (len(differ) == 1)} as well"
+        reason += f"; {fit}, with other colours, padding, pooling, epsilon or activation"
+        reason += ", but less usually" * (rank == 0)
     score = 0.95 - 0.01 * rank
     return dataclasses.replace(
         one,
