@@ -1,4 +1,4 @@
-"""Writes docs/methods.md and docs/models.md from the records that the menus read: python docs/tables.py
+"""Writes docs/methods.md, models.md and formats.md from the records that the menus read: python docs/tables.py
 
 A test fails when they are out of date, so nothing that a person can choose goes undocumented.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from explainers import registry
 from explainers.types import Method
-from model_zoo import catalogue
+from model_zoo import catalogue, opening
+from model_zoo.files import Format, Trust
 from model_zoo.types import ModelCard
 
 HOME = Path(__file__).parent
@@ -74,7 +75,29 @@ def _model(card: ModelCard) -> str:
     return f"## {card.title} · `{card.id}`\n\n{card.description}\n\n{listed}\n"
 
 
-PAGES = {"methods.md": methods, "models.md": models}
+TRUST = {
+    Trust.DATA: "numbers alone: opens anywhere, by `model_zoo.load(path)` in a script's own process too",
+    Trust.SANDBOX: "can run code or crash its reader: opens in a sandboxed worker, by `explainers.open_model(path)`",
+    Trust.CODE: "runs any code: refused, unless the operator has allowed it when the server was started",
+    Trust.REFUSED: "refused",
+}
+
+
+def formats() -> str:
+    """Every model file format, in the order in which a file is asked."""
+    parts = ["# Model files\n\nWritten by `python docs/tables.py`. The bytes of a file decide, not its name.\n"]
+    parts += [_format(one) for one in opening.formats()]
+    return "\n".join(parts)
+
+
+def _format(form: Format) -> str:
+    endings = ", ".join(f"`{one}`" for one in form.endings)
+    lines = [f"## {form.title} · `{form.id}`\n", f"{form.summary}\n", f"- usually called: {endings}"]
+    lines.append(f"- {TRUST[form.trust]}")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"methods.md": methods, "models.md": models, "formats.md": formats}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model_zoo.types import Column, Output, Task, UserError
@@ -83,6 +85,38 @@ def parse(text: str | bytes, name: str = "The card") -> Facts:
         if key not in known:
             raise UserError(f"{name} has a field {key!r}; expected some of: {', '.join(known)}.")
     return Facts(**{key: _value(key, value, name) for key, value in found.items()})
+
+
+def fact(key: str, value: Any) -> Any:
+    """One fact as a script gives it: lists, arrays and Columns, paths for a tokenizer and a background; UserError."""
+    if key not in {one.name for one in dataclasses.fields(Facts)}:
+        known = ", ".join(sorted(one.name for one in dataclasses.fields(Facts)))
+        raise UserError(f"There is no fact {key!r} about a model; expected some of: {known}.")
+    if value is None:
+        return next(one.default for one in dataclasses.fields(Facts) if one.name == key)
+    if key in ("tokenizer", "background"):
+        return _text(key, value)
+    if key == "size" and isinstance(value, int) and not isinstance(value, bool):
+        value = [value, value]
+    if key == "columns" and isinstance(value, (list, tuple)):
+        return tuple(one if isinstance(one, Column) else _column(one, "what was said") for one in value)
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return _value(key, list(value) if isinstance(value, tuple) else value, "what was said")
+
+
+def _text(key: str, value: Any) -> str:
+    """A text, the text of the file that a path names, or a table (anything with to_csv) as CSV."""
+    if hasattr(value, "to_csv"):
+        return str(value.to_csv(index=False))
+    if isinstance(value, os.PathLike) or (isinstance(value, str) and value and not set(value) & set("\n{,")):
+        try:
+            return Path(value).expanduser().read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise UserError(f"{key} is a file's path or its text; {str(value)[:60]!r} could not be read.") from error
+    if not isinstance(value, str):
+        raise UserError(f"{key} is a file's path or its text; {type(value).__name__} came.")
+    return value
 
 
 NUMBERS = ("scale", "crop")

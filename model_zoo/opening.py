@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from model_zoo.discovery import Broken, discover
-from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts, parse
+from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts, fact, parse
 from model_zoo.files import Format, ModelFile, Opened, Reading, Trust
 from model_zoo.types import ModelCard, UserError, quoted
 
@@ -126,7 +126,7 @@ def open_file(
         description=facts.description or opened.what,
         notes=opened.notes,
         licence=facts.licence,
-        source=f"{file.name}, a {form.title}",
+        source=f"{file.name} ({form.title})",
         digest=about.digest if about is not None and about.digest else model.card.digest,
         id=about.id if about is not None else model.card.id,
         title=(about.title if about is not None else "") or model.card.title,
@@ -163,11 +163,7 @@ def load(path: Any, device: str, trust: bool, card: Any, given: dict[str, Any]) 
 def said(card: Any, given: dict[str, Any]) -> Facts:
     """What an owner says: a card file or Facts, and single facts over it; UserError names what is not one."""
     base = card if isinstance(card, Facts) else Facts() if card is None else parse_file(card)
-    known = {one.name for one in dataclasses.fields(Facts)}
-    for name in given:
-        if name not in known:
-            raise UserError(f"There is no fact {name!r} about a model; expected some of: {', '.join(sorted(known))}.")
-    return dataclasses.replace(base, **{name: _frozen(value) for name, value in given.items()})
+    return dataclasses.replace(base, **{name: fact(name, value) for name, value in given.items()})
 
 
 def parse_file(path: Any) -> Facts:
@@ -177,10 +173,6 @@ def parse_file(path: Any) -> Facts:
     except OSError as error:
         raise UserError(f"The card {path} could not be read: {error.strerror}. Check the path.") from error
     return parse(text, Path(path).name)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 ASK = {

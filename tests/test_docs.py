@@ -20,9 +20,16 @@ def _tables():
     return module
 
 
-@pytest.mark.parametrize("page", ["methods.md", "models.md"])
+@pytest.mark.parametrize("page", ["methods.md", "models.md", "formats.md"])
 def test_the_tables_are_up_to_date(page: str) -> None:
     assert (ROOT / "docs" / page).read_text() == _tables().PAGES[page](), "run: python docs/tables.py"
+
+
+def test_every_file_of_the_corpus_is_in_its_table() -> None:
+    from corpus import entries
+
+    text = (ROOT / "docs" / "corpus.md").read_text()
+    assert [one.what for one in entries() if f"| {one.what} |" not in text] == [], "run: python docs/corpus.py"
 
 
 def test_the_readmes_python_runs() -> None:

@@ -58,8 +58,8 @@ def _loaded(file: ModelFile) -> Any:
             script = torch.jit.load(str(file.path), map_location="cpu")
     except (RuntimeError, ValueError, OSError, EOFError) as error:
         raise UserError(
-            f"{file.name} is a TorchScript file that cannot be read: {quoted(error, 160)}. Save it again with torch.jit.save, with a"
-            f" torch no newer than {torch.__version__.partition('+')[0]}."
+            f"{file.name} is a TorchScript file that cannot be read: {quoted(error, 160)}. Save it again with"
+            f" torch.jit.save, with a torch no newer than {torch.__version__.partition('+')[0]}."
         ) from error
     if not hasattr(script, "forward"):
         raise UserError(f"{file.name} has no forward method; save the module itself with torch.jit.save.")

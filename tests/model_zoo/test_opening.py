@@ -12,7 +12,7 @@ from torch import nn
 from model_zoo import opening
 from model_zoo.facts import IMAGENET_MEAN, Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
-from model_zoo.types import ModelCard, UserError
+from model_zoo.types import Column, ModelCard, UserError
 
 
 def net(channels=3, outputs=4):
@@ -64,7 +64,7 @@ def test_data_opens_anywhere_and_takes_what_is_usual_for_photos(formats, tmp_pat
     sample = model.sample(np.zeros((300, 400, 3), np.uint8))
     assert model.card.labels == ("a", "b", "c", "d")
     assert (model.card.title, model.card.description, model.card.notes) == ("D", "a small net", ("A note.",))
-    assert model.card.source == "D.model, a format D"
+    assert model.card.source == "D.model (format D)"
     assert sample.x.shape == (3, 224, 224)
 
 
@@ -148,3 +148,31 @@ def test_single_facts_go_over_a_card(tmp_path):
         opening.said(None, {"colour": 1})
     with pytest.raises(UserError, match="could not be read"):
         opening.said(tmp_path / "gone.json", {})
+
+
+def test_facts_as_scripts_write_them(tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("age,job\n3,cook\n")
+    found = opening.said(
+        None,
+        {
+            "labels": ["a", "b"],
+            "columns": ["age", Column("job", "category", categories=("cook",))],
+            "mean": np.array([0.5, 0.25]),
+            "size": 32,
+            "background": rows,
+            "tokenizer": '{"version": "1.0"}',
+            "limit": None,
+        },
+    )
+    assert found == Facts(
+        labels=("a", "b"),
+        columns=(Column("age"), Column("job", "category", categories=("cook",))),
+        mean=(0.5, 0.25),
+        size=(32, 32),
+        background="age,job\n3,cook\n",
+        tokenizer='{"version": "1.0"}',
+    )
+    for wrong in ({"labels": 3}, {"size": "big"}, {"background": "gone.csv"}, {"background": 4}, {"modality": 1}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            opening.said(None, wrong)
