@@ -30,7 +30,7 @@ class Finding:
     label: str
     verdict: Verdict
     sentence: str  # what was seen, with figures, and what it means for explaining
-    repair: str = ""  # what was mended on the copy that is explained, and how that was proven; empty: nothing
+    repair: str = ""  # what was mended, or what mends a copy, and how that was proven; empty: nothing
 
 
 @dataclass(frozen=True)

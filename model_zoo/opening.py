@@ -73,13 +73,14 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
     form = allowed(file, trusted)
     said = said or Facts()
     opened = _told(file, form, lambda: form.open(file, said))
+    facts = completed(said.over(opened.guess))
     guess = completed(opened.guess)
     reading = Reading(
         format=form.id,
         title=form.title,
         what=opened.what,
         guess=guess,
-        required=required(said.over(guess), opened),
+        required=required(facts, opened),
         parameters=_parameters(opened.network),
         notes=opened.notes,
         choices=opened.choices,
@@ -87,7 +88,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
     if reading.required:
         return reading
     try:
-        model = _told(file, form, lambda: built(opened, said.over(guess), file.name))
+        model = _told(file, form, lambda: built(opened, facts, file.name))
     except UserError as error:
         return dataclasses.replace(reading, problem=str(error))
     known = model.card.labels and not said.labels
@@ -116,7 +117,7 @@ def open_file(
     form = allowed(file, trusted)
     said = said or Facts()
     opened = _told(file, form, lambda: form.open(file, said))
-    facts = said.over(completed(opened.guess))
+    facts = completed(said.over(opened.guess))
     missing = required(facts, opened)
     if missing:
         raise UserError(f"{file.name} does not say its {' and '.join(missing)}; {ASK[missing[0]]}")

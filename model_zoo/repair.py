@@ -2,12 +2,13 @@
 
 torch.fx writes the network's forward pass as a graph of calls. Replacing the call F.relu(x) by a new nn.ReLU()(x), or
 the second use of a module by a copy of it, changes no function and no order; whether the trace caught what the network
-does for this input is then tried bit for bit.
+does is then tried on one input, bit for bit, and the copy is counted again.
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,14 +29,20 @@ KINDS: dict[str, type[nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "hardtanh": nn.Hardtanh,
-}
+    "relu6": nn.ReLU6,
+    "softmax": nn.Softmax,
+    "max_pool1d": nn.MaxPool1d,
+    "max_pool2d": nn.MaxPool2d,
+    "max_pool3d": nn.MaxPool3d,
+}  # those that Captum's DeepLIFT has rules for, and their kin
+OPERATORS = {*KINDS, "_softmax", "max_pool2d_with_indices", "max_pool3d_with_indices", "mkldnn_max_pool2d"}
 FUNCTIONS: dict[Any, type[nn.Module]] = {
     found: kind
     for name, kind in KINDS.items()
     for place in (F, torch)
     if (found := getattr(place, name, None)) is not None
 }
-MODULES = (*KINDS.values(), nn.ReLU6)
+MODULES = tuple(KINDS.values())
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def activations(module: nn.Module, forward: Callable[[], Any]) -> Activations:
     class Count(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             nonlocal functional, total
-            if func._schema.name.removeprefix("aten::").rstrip("_") in KINDS:
+            if func._schema.name.removeprefix("aten::").rstrip("_") in OPERATORS:
                 total += 1
                 functional += not inside
             return func(*args, **(kwargs or {}))
@@ -98,6 +105,9 @@ def own_activations(module: nn.Module, inputs: torch.Tensor) -> nn.Module | str:
         return "it does not return a tensor"
     if not torch.equal(ours, theirs):
         return "its rewritten copy gave other scores"
+    left = activations(traced, lambda: traced(inputs.clone()))
+    if left.functional or left.reused:
+        return f"{left.functional + left.reused} are still hidden in a rewritten copy"
     return traced
 
 
@@ -126,7 +136,10 @@ def _rewrite(traced: torch.fx.GraphModule) -> None:
     traced.recompile()
 
 
-def _module(kind: type[nn.Module], args: tuple[Any, ...], named: dict[str, Any]) -> nn.Module:
-    """The module of a functional call; in place or not makes no difference to what it returns."""
-    given = {name: value for name, value in named.items() if name not in ("input", "inplace")}
+def _module(kind: type[nn.Module], args: tuple[Any, ...], named: dict[str, Any]) -> nn.Module | None:
+    """The module of a functional call, in place or not; None where it is asked for what the module cannot."""
+    takes = inspect.signature(kind).parameters
+    if any(name not in (*takes, "input", "_stacklevel") and value is not None for name, value in named.items()):
+        return None
+    given = {name: value for name, value in named.items() if name in takes and name != "inplace"}
     return kind(*(one for one in args if not isinstance(one, bool)), **given).eval()

@@ -1,6 +1,6 @@
 """Whether rules that rewrite activation modules (DeepLIFT, guided backpropagation, LRP) would see every activation.
 
-They replace the backward pass of modules such as nn.ReLU; a functional call, or one module used twice, escapes them and
+They replace the backward pass of modules such as nn.ReLU, nn.Softmax and nn.MaxPool2d; a functional call, or one module used twice, escapes them and
 spoils the sum. Where torch.fx can trace the network, a copy gives every call a module of its own: the same functions in
 the same order, and so the same scores, which is tried bit for bit.
 """
@@ -39,7 +39,7 @@ def _look(patient: Patient) -> Finding | None:
     return _found(
         Verdict.DOUBTFUL,
         f"{said} Gradients, integrated gradients and perturbation methods are not concerned.",
-        "a copy has a module for each, by model_zoo.repair.own_activations, and gives the same bits on this input",
+        "model_zoo.repair.own_activations makes a copy with a module for each; it gave the same bits on this input",
     )
 
 

@@ -141,6 +141,24 @@ def test_hidden_activations_are_counted_and_mended():
     assert (seen.total, seen.functional, seen.reused) == (5, 0, 0)
 
 
+def test_every_kind_that_a_rule_exists_for_is_counted():
+    """Pooling and softmax have rules in DeepLIFT too; counted by hand."""
+
+    class Mixed(nn.Module):
+        def forward(self, x):
+            x = F.max_pool1d(x[:, None], 2)[:, 0]
+            return F.softmax(F.relu6(x), -1)
+
+    x = torch.randn(3, 8)
+    seen = activations(Mixed(), lambda: Mixed()(x))
+    assert (seen.functional, seen.reused) == (seen.total, 0)
+    assert seen.total == 3
+    mended = own_activations(Mixed(), x)
+    assert torch.equal(mended(x), Mixed()(x))
+    kinds = [type(one).__name__ for one in mended.modules()][1:]
+    assert kinds == ["MaxPool1d", "ReLU6", "Softmax"]
+
+
 def test_a_forward_that_no_trace_can_follow_is_left_alone():
     net = faulty(lambda self, x: F.relu(x) if x.sum() > -1e9 else x).eval()
     found, _ = checked(net)

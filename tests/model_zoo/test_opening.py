@@ -48,7 +48,6 @@ def formats(monkeypatch):
         made("G", Trust.DATA, lambda file, said: Opened(net(1), Facts(modality="image", channels=1, size=(28, 28)))),
     ]
     monkeypatch.setattr(opening, "formats", lambda: tuple(found))
-
     return found
 
 
@@ -116,6 +115,13 @@ def test_what_is_no_model_is_told(formats, tmp_path):
 def test_means_that_do_not_fit_the_channels(formats, tmp_path):
     with pytest.raises(UserError, match="mean has one number for each of the 1 channels; 3 came"):
         opening.open_file(written(tmp_path, "G"), Facts(mean=(0.1, 0.2, 0.3)))
+
+
+def test_what_is_said_decides_what_is_usual(formats, tmp_path):
+    formats[0] = dataclasses.replace(formats[0], open=lambda file, said: Opened(net(1), Facts(modality="image")))
+    model = opening.open_file(written(tmp_path, "D"), Facts(channels=1, size=(28, 28)))
+    assert (model.input.mean, model.input.std, model.input.crop) == ((0.0,), (1.0,), None)
+    assert opening.read(written(tmp_path, "D"), Facts(channels=1)).problem == ""
 
 
 def test_a_known_card_gives_its_name_and_digest(formats, tmp_path):
