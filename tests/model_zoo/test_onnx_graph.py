@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
@@ -14,7 +16,7 @@ from explainers import explain
 from model_zoo import probe
 from model_zoo.facts import Facts
 from model_zoo.files import ModelFile
-from model_zoo.formats._onnx import opening
+from model_zoo.formats._onnx import interpreter, opening
 from model_zoo.formats._onnx.registry import OPERATORS
 from model_zoo.formats.onnx_graph import FORMAT
 from model_zoo.opening import CONTAINED, format_of, open_file, read
@@ -219,3 +221,63 @@ def test_other_files_are_not_taken_for_onnx(tmp_path):
         path = tmp_path / "file"
         path.write_bytes(data)
         assert not FORMAT.sniff(ModelFile(path))
+
+
+def folded_graph(folder):
+    """A transposed weight and a weight times a constant: both are worked out when the graph is read."""
+    weights = [("w", np.arange(12).reshape(4, 3) / 10), ("scale", [2.0]), ("b", [1.0, 2.0, 3.0, 4.0])]
+    nodes = [
+        ("Transpose", ["w"], ["wt"], {"perm": [1, 0]}),
+        ("Mul", ["b", "scale"], ["bb"]),
+        ("MatMul", ["x", "wt"], ["h"]),
+        ("Add", ["h", "bb"], ["y"]),
+    ]
+    return interpreter.converted(onnx.load(written(folder, nodes, {"x": [1, 3]}, {"y": [1, 4]}, weights)))
+
+
+def test_what_is_worked_out_beforehand_follows_the_module(tmp_path):
+    network = folded_graph(tmp_path)
+    x = torch.tensor([[1.0, -2.0, 0.5]])
+    expected = x @ (torch.arange(12.0).reshape(4, 3) / 10).T + 2 * torch.arange(1.0, 5.0)
+    assert torch.allclose(network(x), expected)
+    found = copy.deepcopy(network).double()(x.double())
+    assert found.dtype == torch.float64
+    assert torch.allclose(found, expected.double())
+    assert network.to("meta")(x.to("meta")).device.type == "meta"
+
+
+def test_other_weights_give_other_scores(tmp_path):
+    network = folded_graph(tmp_path)
+    x = torch.ones(1, 3)
+    assert sorted(tuple(one.shape) for one in network.parameters()) == [(3, 4), (4,)]
+    for one in network.parameters():
+        before = network(x)
+        one.data = torch.randn(one.shape, generator=torch.Generator().manual_seed(0))
+        assert not torch.allclose(network(x), before)
+
+
+def test_constants_of_a_graph_inside_a_node_follow_the_module(tmp_path):
+    info = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [1, 3])
+    branches = {}
+    for name, by in (("then_branch", 2.0), ("else_branch", 3.0)):
+        by = onnx.numpy_helper.from_array(np.float32([by]), "by")
+        nodes = [
+            helper.make_node("Constant", [], ["one"], value=onnx.numpy_helper.from_array(np.float32([1]), "v")),
+            helper.make_node("Add", ["by", "one"], ["more"]),
+            helper.make_node("Mul", ["x", "more"], ["inner"]),
+        ]
+        branches[name] = helper.make_graph(nodes, name, [], [info], [by])
+    nodes = [
+        ("ReduceSum", ["x"], ["sum"], {"keepdims": 0}),
+        ("Greater", ["sum", "zero"], ["positive"]),
+        ("If", ["positive"], ["y"], branches),
+    ]
+    path = written(tmp_path, nodes, {"x": [1, 3]}, {"y": [1, 3]}, [("zero", 0.0)])
+    network = interpreter.converted(onnx.load(path)).double()
+    x = torch.ones(1, 3, dtype=torch.float64)
+    assert network(x).dtype == torch.float64
+    assert torch.equal(network(x), 3 * x)
+    assert torch.equal(network(-x), -4 * x)
+    for one in network.parameters():
+        one.data = one.data + 1
+    assert torch.equal(network(x), 4 * x)

@@ -105,52 +105,45 @@ class Operation(nn.Module):
 
 
 @final
+class Weights(nn.Module):
+    """Tensors under names of their own: floats as parameters that nobody trains, all others as buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = 0
+
+    def keep(self, name: str, value: torch.Tensor) -> str:
+        """Where a tensor is kept from now on: the name of an attribute."""
+        place = f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}_{self._kept}"
+        self._kept += 1
+        if value.is_floating_point():
+            self.register_parameter(place, nn.Parameter(value, requires_grad=False))
+        else:
+            self.register_buffer(place, value)
+        return place
+
+
+@final
 class Interpreter(nn.Module):
     """The graph; forward takes its inputs in order and returns its only output, or a tuple of all."""
 
     def __init__(self, graph: onnx.GraphProto, opset: int) -> None:
         super().__init__()
-        self._places: dict[str, str] = {}
-        self.weights = nn.Module()
+        self.weights = Weights()
         self.operations = nn.ModuleDict()
-        for one in graph.initializer:
-            self._keep(one.name, tensor(one))
-        if graph.sparse_initializer:
-            raise Unsupported("sparse weights")
-        given = {one.name for one in graph.initializer}
-        self.inputs = tuple(one.name for one in graph.input if one.name not in given)
-        self.outputs = tuple(one.name for one in graph.output)
-        self._plan = _Plan(graph, opset, self.operations, self._constants())
-        for name, value in self._plan.worked_out.items():
-            self._keep(name, value)
-        needed = {name for step in self._plan.steps for name in step.reads} | set(self.outputs)
-        for name in [one for one in self._places if one not in needed]:
-            delattr(self.weights, self._places.pop(name))
+        self._plan = _Plan(graph, opset, self.operations, self.weights)
 
     def forward(self, *inputs: torch.Tensor) -> Any:
         """Outputs of the graph."""
-        values: Values = self._constants()
-        values.update(zip(self.inputs, inputs, strict=True))
-        found = self._plan.run(values, self.outputs)
+        found = self._plan({}, *inputs)
         return found[0] if len(found) == 1 else tuple(found)
-
-    def _keep(self, name: str, value: torch.Tensor) -> None:
-        place = f"{re.sub(r'[^0-9A-Za-z_]', '_', name)}_{len(self._places)}"
-        self._places[name] = place
-        if value.is_floating_point():
-            self.weights.register_parameter(place, nn.Parameter(value, requires_grad=False))
-        else:
-            self.weights.register_buffer(place, value)
-
-    def _constants(self) -> Values:
-        return {name: getattr(self.weights, place) for name, place in self._places.items()}
 
 
 class _Step:
     """One node in a plan: what it reads, what it makes, and what nobody reads after it."""
 
-    def __init__(self, node: onnx.NodeProto, opset: int, operations: nn.ModuleDict) -> None:
-        attributes, graphs = _attributes(node, opset, operations)
+    def __init__(self, node: onnx.NodeProto, opset: int, operations: nn.ModuleDict, weights: Weights) -> None:
+        attributes, graphs = _attributes(node, opset, operations, weights)
         self.inputs = tuple(node.input)
         self.outputs = tuple(node.output)
         self.node = Node(node.op_type, attributes, opset, self.outputs, graphs)
@@ -177,12 +170,14 @@ def _entered(operations: nn.ModuleDict, node: onnx.NodeProto, read: Node) -> Ope
     return operations[name]  # type: ignore[return-value]
 
 
-def _attributes(node: onnx.NodeProto, opset: int, operations: nn.ModuleDict) -> tuple[dict[str, Any], dict[str, Any]]:
+def _attributes(
+    node: onnx.NodeProto, opset: int, operations: nn.ModuleDict, weights: Weights
+) -> tuple[dict[str, Any], dict[str, Any]]:
     found: dict[str, Any] = {}
     graphs: dict[str, Any] = {}
     for one in node.attribute:
         if one.type == onnx.AttributeProto.GRAPH:
-            graphs[one.name] = _Plan(one.g, opset, operations, {})
+            graphs[one.name] = _Plan(one.g, opset, operations, weights)
         elif one.type == onnx.AttributeProto.TENSOR:
             found[one.name] = tensor(one.t)
         elif one.type == onnx.AttributeProto.STRING:
@@ -198,47 +193,34 @@ def _attributes(node: onnx.NodeProto, opset: int, operations: nn.ModuleDict) -> 
 
 
 class _Plan:
-    """The nodes of one graph in order; a graph inside a node sees the values around it."""
+    """The nodes of one graph in order; a graph inside a node sees the values around it.
 
-    def __init__(self, graph: onnx.GraphProto, opset: int, operations: nn.ModuleDict, constants: Values) -> None:
-        self.inputs = tuple(one.name for one in graph.input)
+    Its constants, and what depends on these alone, are among the weights of the module and read from there whenever it
+    is run: so they follow it to another device or type, and whoever changes them changes what it computes.
+    """
+
+    def __init__(self, graph: onnx.GraphProto, opset: int, operations: nn.ModuleDict, weights: Weights) -> None:
+        if graph.sparse_initializer:
+            raise Unsupported("sparse weights")
+        known: Values = {one.name: tensor(one) for one in graph.initializer}
+        self.inputs = tuple(one.name for one in graph.input if one.name not in known)
         self.outputs = tuple(one.name for one in graph.output)
-        self.worked_out: Values = {}
-        self._own = {} if constants else {one.name: tensor(one) for one in graph.initializer}
-        known = dict(constants)
-        self.steps: list[_Step] = []
-        for node in graph.node:
-            step = _Step(node, opset, operations)
-            if not self._fold(step, known, folding=bool(constants) or not self.inputs):
-                self.steps.append(step)
+        steps = [_Step(node, opset, operations, weights) for node in graph.node]
+        self.steps = [step for step in steps if not _folded(step, known)]
         last = {name: step for step in self.steps for name in step.reads}
         for step in self.steps:
             made = [one for one in step.outputs if one and one not in last and one not in self.outputs]
             ended = [one for one, at in last.items() if at is step and one not in self.outputs and one not in known]
             step.free = (*made, *ended)
-        made_here = {one for step in self.steps for one in step.outputs} | set(self.inputs) | set(self._own)
-        self.reads = ({name for step in self.steps for name in step.reads} | set(self.outputs)) - made_here
+        needed = last.keys() | set(self.outputs)
+        self.reads = needed - {one for step in self.steps for one in step.outputs} - set(self.inputs) - known.keys()
+        self._weights = weights
+        self._places = {name: weights.keep(name, value) for name, value in known.items() if name in needed}
 
-    def _fold(self, step: _Step, known: Values, folding: bool) -> bool:
-        """Work a step out now, where all that it reads is known."""
-        if not folding or step.operation is None or not all(one in known for one in step.reads):
-            return False
-        try:
-            with torch.no_grad():
-                found = step.run(known)
-        except Exception:  # what goes wrong is told when it is run
-            return False
-        if not all(isinstance(one, torch.Tensor) for one in found):
-            return False
-        for name, value in zip(step.outputs, found, strict=False):
-            if name:
-                known[name] = self.worked_out[name] = value.contiguous()
-        return True
-
-    def run(self, values: Values, wanted: tuple[str, ...] = ()) -> list[Any]:
-        """Outputs of the graph, given the values that it reads."""
-        values.update(self._own)
-        values.update({} if not self._own and not self.worked_out else self.worked_out)
+    def __call__(self, around: Mapping[str, Any], *inputs: Any) -> list[Any]:
+        """Outputs of the graph, with the values around its node."""
+        values = dict(around) | {name: getattr(self._weights, place) for name, place in self._places.items()}
+        values |= zip(self.inputs, inputs, strict=True)
         for step in self.steps:
             found = step.run(values)
             for name, value in zip(step.outputs, found, strict=False):
@@ -246,11 +228,22 @@ class _Plan:
                     values[name] = value
             for name in step.free:
                 values.pop(name, None)
-        return [values[one] for one in wanted or self.outputs]
+        return [values[one] for one in self.outputs]
 
-    def __call__(self, around: Mapping[str, Any], *inputs: Any) -> list[Any]:
-        """Outputs of a graph inside a node, with the values around that node."""
-        return self.run(dict(around) | dict(zip(self.inputs, inputs, strict=True)))
+
+def _folded(step: _Step, known: Values) -> bool:
+    """Whether a step was worked out now, since all that it reads is known: what it makes is known then, too."""
+    if step.operation is None or not all(one in known for one in step.reads):
+        return False
+    try:
+        with torch.no_grad():
+            found = step.run(known)
+    except Exception:  # what goes wrong is told when it is run
+        return False
+    if not all(isinstance(one, torch.Tensor) for one in found):
+        return False
+    known.update((name, value.contiguous()) for name, value in zip(step.outputs, found, strict=False) if name)
+    return True
 
 
 # -- control -----------------------------------------------------------------------------------------------------
