@@ -1,15 +1,16 @@
-"""Writes docs/methods.md, models.md and formats.md from the records that the menus read: python docs/tables.py
+"""Writes docs/methods.md, models.md, formats.md, checkup.md from the records of the code: python docs/tables.py
 
 A test fails when they are out of date, so nothing that a person can choose goes undocumented.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
-from explainers import registry
+from explainers import doctor, registry
 from explainers.types import Method
 from model_zoo import catalogue, opening
 from model_zoo.files import Format, Trust
@@ -75,6 +76,17 @@ def _model(card: ModelCard) -> str:
     return f"## {card.title} · `{card.id}`\n\n{card.description}\n\n{listed}\n"
 
 
+def checkup() -> str:
+    """Every finding of the doctor, in the words of its own file."""
+    parts = [
+        "# The check-up\n\nWritten by `python docs/tables.py`. What `assay doctor MODEL` looks at, in this order.\n"
+    ]
+    for one in doctor.exams():
+        about = " ".join((sys.modules[one.look.__module__].__doc__ or "").split())
+        parts.append(f"## {one.label} · `{one.id}`\n\n{about}\n")
+    return "\n".join(parts)
+
+
 TRUST = {
     Trust.DATA: "numbers alone: opens anywhere, by `model_zoo.load(path)` in a script's own process too",
     Trust.SANDBOX: "can run code or crash its reader: opens in a sandboxed worker, by `explainers.open_model(path)`",
@@ -97,7 +109,7 @@ def _format(form: Format) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"methods.md": methods, "models.md": models, "formats.md": formats}
+PAGES = {"methods.md": methods, "models.md": models, "formats.md": formats, "checkup.md": checkup}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -16,7 +16,7 @@ import torch
 from explainers import registry
 from explainers.diagnosis import Diagnosis, Finding, Part, Suited
 from explainers.patient import Exam, Patient
-from model_zoo.discovery import discover
+from model_zoo.discovery import Broken, discover
 from model_zoo.types import Sample, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ TEXT = "The quick brown fox jumps over the lazy dog."
 def exams() -> tuple[Exam, ...]:
     """Every exam, in the order of the report."""
     return tuple(sorted(discover("explainers.findings", "EXAM")[0], key=lambda one: one.order))
+
+
+def broken() -> tuple[Broken, ...]:
+    """Files in findings/ that did not import, with the reason."""
+    return discover("explainers.findings", "EXAM")[1]
 
 
 def examine(model: Model, raw: Any = None, name: str = "") -> Diagnosis:
@@ -105,11 +110,10 @@ def _looked(exam: Exam, patient: Patient) -> Finding | None:
     try:
         return exam.look(patient)
     except UserError as error:
-        return Finding(exam.id, exam.id.replace("_", " ").capitalize(), Verdict.BAD, str(error))
+        return Finding(exam.id, exam.label, Verdict.BAD, str(error))
     except Exception as error:  # a stranger's network may raise anything
         said = " ".join(str(error).split())[:160] or type(error).__name__
-        label = exam.id.replace("_", " ").capitalize()
-        return Finding(exam.id, label, Verdict.UNTESTABLE, f"This could not be looked at; the model said: {said}.")
+        return Finding(exam.id, exam.label, Verdict.UNTESTABLE, f"This could not be looked at; the model said: {said}.")
 
 
 def _training(model: Model) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ class Exam:
     """One thing that is looked at; a file in findings/ that has EXAM is discovered. None: nothing to say."""
 
     id: str
-    order: int
+    label: str
+    order: int  # its line in the report
     look: Callable[[Patient], Finding | None]
 
 

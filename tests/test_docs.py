@@ -20,7 +20,7 @@ def _tables():
     return module
 
 
-@pytest.mark.parametrize("page", ["methods.md", "models.md", "formats.md"])
+@pytest.mark.parametrize("page", ["methods.md", "models.md", "formats.md", "checkup.md"])
 def test_the_tables_are_up_to_date(page: str) -> None:
     assert (ROOT / "docs" / page).read_text() == _tables().PAGES[page](), "run: python docs/tables.py"
 

@@ -1,8 +1,8 @@
 """Whether rules that rewrite activation modules (DeepLIFT, guided backpropagation, LRP) would see every activation.
 
-They replace the backward pass of modules such as nn.ReLU, nn.Softmax and nn.MaxPool2d; a functional call, or one module used twice, escapes them and
-spoils the sum. Where torch.fx can trace the network, a copy gives every call a module of its own: the same functions in
-the same order, and so the same scores, which is tried bit for bit.
+They replace the backward pass of modules such as nn.ReLU, nn.Softmax and nn.MaxPool2d; a functional call, or one module
+used twice, escapes them and spoils the sum. Where torch.fx can trace the network, a copy gives every call a module of
+its own: the same functions in the same order, and so the same scores, which is tried bit for bit.
 """
 
 from __future__ import annotations
@@ -47,4 +47,4 @@ def _found(verdict: Verdict, sentence: str, repair: str = "") -> Finding:
     return Finding("activations", "Activations", verdict, sentence, repair)
 
 
-EXAM = Exam("activations", 70, _look)
+EXAM = Exam("activations", "Activations", 70, _look)

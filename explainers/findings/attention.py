@@ -33,4 +33,4 @@ def _found(sentence: str) -> Finding:
     return Finding("attention", "Attention", Verdict.GOOD, sentence)
 
 
-EXAM = Exam("attention", 80, _look)
+EXAM = Exam("attention", "Attention", 80, _look)

@@ -54,4 +54,4 @@ def _found(verdict: Verdict, sentence: str) -> Finding:
     return Finding("batch", "Alone as in a batch", verdict, sentence)
 
 
-EXAM = Exam("batch", 40, _look)
+EXAM = Exam("batch", "Alone as in a batch", 40, _look)

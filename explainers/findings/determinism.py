@@ -32,4 +32,4 @@ def _found(verdict: Verdict, sentence: str) -> Finding:
     return Finding("determinism", "Repeatable", verdict, sentence)
 
 
-EXAM = Exam("determinism", 30, _look)
+EXAM = Exam("determinism", "Repeatable", 30, _look)

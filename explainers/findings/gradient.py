@@ -37,4 +37,4 @@ def _found(verdict: Verdict, sentence: str) -> Finding:
     return Finding("gradient", "Gradient", verdict, sentence)
 
 
-EXAM = Exam("gradient", 20, _look)
+EXAM = Exam("gradient", "Gradient", 20, _look)

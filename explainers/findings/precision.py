@@ -28,4 +28,4 @@ def _look(patient: Patient) -> Finding | None:
     return Finding("precision", "Precision", Verdict.GOOD, f"It computes in {' and '.join(names)}.")
 
 
-EXAM = Exam("precision", 100, _look)
+EXAM = Exam("precision", "Precision", 100, _look)

@@ -30,4 +30,4 @@ def _found(verdict: Verdict, sentence: str) -> Finding:
     return Finding("scores", "Scores", verdict, sentence)
 
 
-EXAM = Exam("scores", 10, _look)
+EXAM = Exam("scores", "Scores", 10, _look)

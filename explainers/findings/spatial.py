@@ -31,4 +31,4 @@ def _look(patient: Patient) -> Finding | None:
     return Finding("spatial", "Feature map", Verdict.GOOD, sentence)
 
 
-EXAM = Exam("spatial", 90, _look)
+EXAM = Exam("spatial", "Feature map", 90, _look)

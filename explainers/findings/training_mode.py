@@ -61,4 +61,4 @@ def _apart(patient: Patient, module: torch.nn.Module, names: list[str]) -> float
     return float(np.abs(said.detach().cpu().double().numpy().reshape(-1) - patient.scores.reshape(-1)).max())
 
 
-EXAM = Exam("training", 50, _look)
+EXAM = Exam("training", "Evaluation mode", 50, _look)

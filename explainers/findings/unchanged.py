@@ -38,4 +38,4 @@ def _found(verdict: Verdict, sentence: str, repair: str = "") -> Finding:
     return Finding("unchanged", "Left as it was", verdict, sentence, repair)
 
 
-EXAM = Exam("unchanged", 60, _look)
+EXAM = Exam("unchanged", "Left as it was", 60, _look)
