@@ -16,7 +16,7 @@ from model_zoo.frames import Knowledge, spell
 from model_zoo.types import Column, Output, Task, UserError
 
 EXPONENTS = ("Poisson", "Tweedie", "LogLinQuantile")  # losses whose trees add up the logarithm of the prediction
-TEXT = re.compile(r"^(objective|feature_infos)=(.*)$", re.MULTILINE)
+TEXT = re.compile(r"^\[?(objective|feature_infos|categorical_feature)(?:=|: )(.*?)\]?$", re.MULTILINE)
 
 
 class Booster:
@@ -29,6 +29,13 @@ class Booster:
         self.logits = False  # whether the margin is a logit, so that its softmax or sigmoid is the probability
         self.chances = False  # whether it gives probabilities
         self.trees = True
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The kinds of number that it gives, what its trees add up first."""
+        if self.task == "regression":
+            return ("value",)
+        return ("logit",) * self.logits + ("probability",) * self.chances
 
     def knowledge(self) -> Knowledge:
         """Its columns."""
@@ -51,9 +58,10 @@ class XGBoost(Booster):
         config = json.loads(own.save_config())["learner"]
         name = config["objective"]["name"]
         self.trees = config["gradient_booster"]["name"] != "gblinear"
-        two = name.startswith("binary:") or name == "reg:logistic"
+        self._hinge = name == "binary:hinge"  # predicts 0 or 1; its margin is no log-odds, so it is taken for a value
+        two = name in ("binary:logistic", "binary:logitraw", "reg:logistic")
         self.task = "binary" if two else "classification" if name.startswith("multi:") else "regression"
-        self.logits = self.task != "regression" and name != "binary:hinge"
+        self.logits = self.task != "regression"
         self.chances = name in ("binary:logistic", "reg:logistic", "multi:softprob")
 
     def knowledge(self) -> Knowledge:
@@ -67,9 +75,8 @@ class XGBoost(Booster):
         return _knowledge(names, width, known)
 
     def scores(self, table: Any, output: Output) -> np.ndarray:
-        """As Booster says; multi:softmax gives margins, since its predictions are classes."""
-        raw = output == "logit" or (self.task == "classification" and not self.chances)
-        return self.own.predict(self._matrix(table), output_margin=raw)
+        """As Booster says."""
+        return self.own.predict(self._matrix(table), output_margin=output == "logit" or self._hinge)
 
     def contributions(self, table: Any) -> np.ndarray:
         """As Booster says."""
@@ -99,12 +106,28 @@ class LightGBM(Booster):
     def knowledge(self) -> Knowledge:
         """Names, the ranges seen in training and, of a model trained on a pandas table, the categories."""
         names, infos = tuple(self.own.feature_name()), self._said.get("feature_infos", "").split()
-        places = [name for name, info in zip(names, infos, strict=False) if info[:1] != "[" and ":" in info]
-        kept = self.own.pandas_categorical or []
-        found = {name: tuple(values) for name, values in zip(places, kept, strict=False)}
+        found = self._categories(names, infos) if self.own.pandas_categorical else {}
         ranges = {name: _range(info) for name, info in zip(names, infos, strict=False) if info[:1] == "["}
         numbered = all(re.fullmatch(r"Column_\d+", name) for name in names)
         return _knowledge(() if numbered else names, len(names), found, ranges, names)
+
+    def _categories(self, names: tuple[str, ...], infos: list[str]) -> dict[str, tuple[Any, ...]]:
+        """The words of each category, () where it is not certain whose they are.
+
+        The file has the words of every pandas category, in the order of the columns, and says elsewhere which columns
+        it took for categories: not the ordered ones, and integers too where it was told to.
+        """
+        kept, said = self.own.pandas_categorical, self._said.get("categorical_feature", "")
+        if re.fullmatch(r"\d+(,\d+)*", said):
+            places = sorted(place for place in map(int, said.split(",")) if place < len(names))
+        else:  # of a column with one category alone nothing is noted
+            places = [place for place, info in enumerate(infos) if info[:1] != "[" and ":" in info]
+        known = [_codes(infos[place]) for place in places] if len(infos) == len(names) else []
+        fitting = len(kept) == len(known) and all(most < len(words) for most, words in zip(known, kept, strict=True))
+        return {
+            names[place]: tuple(words)
+            for place, words in zip(places, kept if fitting else [()] * len(places), strict=True)
+        }
 
     def scores(self, table: Any, output: Output) -> np.ndarray:
         """As Booster says."""
@@ -205,6 +228,11 @@ def _grown(one: Any) -> Any:
             " its training stopped at once. Train it and save it again."
         )
     return one
+
+
+def _codes(info: str) -> int:
+    """The largest code of a category that LightGBM saw."""
+    return max((int(one) for one in info.split(":") if one.isdigit()), default=0)
 
 
 def _range(info: str) -> tuple[float, float] | None:

@@ -89,14 +89,11 @@ def _boosted(own: boosters.Booster, output: Output | None, columns: Sequence[Col
     known = own.knowledge().over(columns)
     width = len(known.columns)
     trees = own.own if own.trees else None
-    if own.task == "regression":
-        return Fitted(
-            Framed(lambda table: own.scores(table, "value"), known), "regression", "value", None, trees, width
-        )
-    if output == "logit" and not own.logits:
+    if own.task != "regression" and output == "logit" and not own.logits:
         raise UserError("This model gives probabilities and no logits; leave out output='logit'.")
-    kind: Output = "logit" if output == "logit" or not own.chances else "probability"
-    return Fitted(Framed(lambda rows: own.scores(rows, kind), known), own.task, kind, own.classes, trees, width)
+    wanted: Output = "logit" if output == "logit" else "probability"
+    kind = wanted if wanted in own.outputs else own.outputs[0]
+    return Fitted(Framed(lambda table: own.scores(table, kind), known), own.task, kind, own.classes, trees, width)
 
 
 def _classifier(estimator: Any, task: Task | None, output: Output | None, known: Knowledge) -> Fitted:

@@ -33,7 +33,7 @@ def opened(own: Any, library: str, said: Facts) -> Opened:
     guess = Facts(
         modality="tabular",
         task=one.task,
-        output="value" if one.task == "regression" else "logit" if one.logits else "probability",
+        output=one.outputs[0],
         labels=one.classes or (),
         columns=columns,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import catboost
 import lightgbm
 import numpy as np
+import pandas
 import pytest
 import xgboost
 from corpus_files import boosters as made
@@ -182,3 +183,45 @@ def test_only_the_sandbox_opens_them(tmp_path) -> None:
     file = saved(made.xgboosted("binary:logistic", made.two()), tmp_path, ".json")
     with pytest.raises(UserError, match="sandboxed worker"):
         open_file(file)
+
+
+def with_a_constant_category() -> tuple[pandas.DataFrame, np.ndarray]:
+    """A table with a category of one word alone before the one that matters."""
+    frame = made.frame().assign(country=pandas.Categorical(["here"] * 400))
+    frame = frame[["age", "country", "colour"]]
+    return frame, (frame.colour == "red") * 3.0 + frame.age
+
+
+def test_a_category_of_one_word_does_not_shift_the_others(tmp_path) -> None:
+    rows, y = with_a_constant_category()
+    own = lightgbm.train({"num_threads": 1, "verbose": -1}, lightgbm.Dataset(rows, y), 8)
+    model = open_file(saved(own, tmp_path, ".txt"), trusted=CONTAINED)
+    assert [one.categories for one in model.card.columns] == [(), ("here",), made.COLOURS]
+    row = {"age": 0.3, "country": "here", "colour": "red"}
+    given = pandas.DataFrame([row]).assign(
+        country=pandas.Categorical(["here"]), colour=pandas.Categorical(["red"], made.COLOURS)
+    )
+    assert model.predict(model.sample(row)).raw[0] == pytest.approx(own.predict(given)[0])
+
+
+def test_categories_that_may_be_anybodys_are_not_guessed(tmp_path) -> None:
+    rows, y = with_a_constant_category()
+    rows["size"] = pandas.Categorical(
+        ["small", "large"] * 200, ["small", "large"], ordered=True
+    )  # a number to LightGBM
+    own = lightgbm.train({"num_threads": 1, "verbose": -1}, lightgbm.Dataset(rows, y), 8)
+    found = boosters.LightGBM(own).knowledge().columns
+    assert [(one.kind, one.categories) for one in found if one.kind == "category"] == [("category", ())] * 2
+    assert "are not in the file" in read(saved(own, tmp_path, ".txt"), trusted=CONTAINED).problem
+
+
+def test_a_hinge_margin_is_a_value(tmp_path) -> None:
+    own = made.xgboosted("binary:hinge", made.two())
+    model = open_file(saved(own, tmp_path, ".json"), trusted=CONTAINED)
+    rows = xgboost.DMatrix(X[None], feature_names=list(made.NAMES))
+    assert (model.card.task, model.card.output) == ("regression", "value")
+    margin = own.predict(rows, output_margin=True)[0]
+    assert model.predict(model.sample(X)).raw[0] == pytest.approx(margin)
+    found = explainers.explain(model, X, "tree_shap", background=ROWS)
+    assert found.values.sum() + found.base_value == pytest.approx(margin, abs=1e-5)
+    assert wrap(own).card.output == "value"
