@@ -169,3 +169,4 @@ class Reading:
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     problem: str = ""  # why the first run failed, where it did: the form may mend it
+    own_input: bool = False  # the file itself says how it takes its input: facts about that are not asked for

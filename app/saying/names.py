@@ -1,4 +1,8 @@
-"""Class names, however people write them: one a line, with commas, as a CSV, or as JSON of half a dozen kinds."""
+"""Class names, however people write them: one a line, with commas, as a CSV, or as JSON of half a dozen kinds.
+
+One a line they are taken as they stand, with a header and numbers in front taken off only where nothing else can be
+meant: "1 star", "5-door" and "0.5" are names.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,11 @@ from app.saying import files
 from model_zoo import catalogue
 from model_zoo.types import UserError
 
-MOST_LABELS = 100_000
+MOST_LABELS = 1_000_000  # a language model's are its vocabulary
 HEADERS = ("label", "labels", "class", "classes", "name", "names", "class name", "class_name", "classname", "category")
-NUMBERED = re.compile(r"\s*\d+\s*[:;,.\t )-]\s*(\S.*)")
+NUMBERED = re.compile(r"(\d{1,9})\s*(?:[;\t]|[:,.)](?!\d)|-(?=\s))\s*(\S.*)")
+CSVS = (".csv", ".tsv")
+TWINS = 0.99  # of numbered names are different ones at least; ImageNet has two cranes among its thousand
 
 
 def imagenet() -> tuple[str, ...]:
@@ -30,23 +36,25 @@ def labels(given: str | bytes, name: str = "") -> tuple[str, ...]:
     text = files.text(given, name or "The class names").strip()
     if not text:
         return ()
-    found = _structured(text, name) if text[:1] in "[{(" else _lines(text)
-    found = [" ".join(one.split()) for one in found]
-    if any(not one for one in found):
-        raise UserError(f"Class name {found.index('') + 1} is empty; give one name for each output, in their order.")
+    found = (_structured(text, name) if text[0] in "[{(" else None) or _lines(text, name)
+    empty = next((place for place, one in enumerate(found, 1) if not one.strip()), None)
+    if empty is not None:
+        raise UserError(f"Class name {empty} is empty; give one name for each output, in their order.")
     if len(found) > MOST_LABELS:
         raise UserError(f"{len(found):,} class names came; at most {MOST_LABELS:,} are read.")
     return tuple(found)
 
 
-def _structured(text: str, name: str) -> list[str]:
-    """Names in JSON, or in a list or dict as Python prints it."""
+def _structured(text: str, name: str) -> list[str] | None:
+    """Names in JSON, or in a list or dict as Python prints it; None for lines of which the first begins like one."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         try:
             found = ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            if _bracketed(text):
+                return None
             raise UserError(
                 f"{name or 'The text'} begins like JSON but cannot be read as such; give class names one a line, or a"
                 ' JSON list such as ["cat", "dog"].'
@@ -75,30 +83,43 @@ def _ordered(found: Any, name: str) -> list[str]:
     )
 
 
-def _lines(text: str) -> list[str]:
-    lines = [one.strip() for one in text.splitlines() if one.strip()]
+def _bracketed(text: str) -> bool:
+    """Whether these are lines of which the first is a name in brackets, as "[PAD]" of a vocabulary."""
+    first, *rest = text.split("\n")
+    return bool(rest) and not any(first.count(opening) > first.count(end) for opening, end in ("[]", "{}", "()"))
+
+
+def _lines(text: str, name: str) -> list[str]:
+    lines = [one.strip() for one in text.split("\n") if one.strip()]
     if len(lines) == 1:
-        return [one.strip() for one in next(csv.reader(lines, skipinitialspace=True))]
+        return [one.strip() for one in _cells(lines[0])]
     headed = any(one.strip('" ').casefold() in HEADERS for one in re.split(r"[,;\t]", lines[0]))
-    numbered = _numbered(lines[1:] if headed else lines)
+    numbered = _numbered(lines[1:]) if headed else _numbered(lines)
     if numbered:
         return numbered
-    rows = list(csv.reader(lines, skipinitialspace=True))
-    if headed and len(rows) > 2:
-        rows, lines = rows[1:], lines[1:]
-    single = all(len([cell for cell in row if cell.strip()]) == 1 for row in rows)
-    return [row[0] if row[0].strip() else row[-1] for row in rows] if single else lines
+    rows = [[cell for cell in _cells(one) if cell.strip()] for one in lines]
+    if any(len(row) != 1 for row in rows):
+        return lines
+    if headed and len(rows) > 2 and name.lower().endswith(CSVS):
+        rows = rows[1:]
+    return [row[0].strip() for row in rows]
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line], skipinitialspace=True))
+    except csv.Error:  # longer than it reads
+        return [line]
 
 
 def _numbered(lines: list[str]) -> list[str]:
-    """Names of lines such as '0: cat' or '3,dog', in the order of their numbers; none if these leave one out."""
-    found: dict[int, str] = {}
-    for line in lines:
-        match = NUMBERED.fullmatch(line)
-        if match is None:
-            return []
-        found[int(re.match(r"\s*(\d+)", line)[1])] = match[1].strip().strip('"')  # type: ignore[index]
-    for first in (0, 1):
-        if set(found) == set(range(first, first + len(lines))):
-            return [found[one] for one in sorted(found)]
-    return []
+    """Names of lines such as '0: cat' or '3,dog', in the order of their numbers; none if these are part of the names.
+
+    They are where one is left out, and where the names would be alike without them.
+    """
+    matches = [NUMBERED.fullmatch(one) for one in lines]
+    found = {int(one[1]): one[2].strip().strip('"') for one in matches if one is not None}
+    counted = any(set(found) == set(range(first, first + len(lines))) for first in (0, 1))
+    if not counted or len(set(found.values())) < TWINS * len(lines):
+        return []
+    return [found[one] for one in sorted(found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -56,6 +57,8 @@ def numbers(text: str, what: str, count: int) -> tuple[float, ...]:
     try:
         found = tuple(float(one) for one in re.split(r"[\s,;]+", text.strip(" \t\n[]()")) if one)
     except ValueError:
+        found = ()
+    if not all(math.isfinite(one) for one in found):
         found = ()
     found = found * count if len(found) == 1 else found
     if len(found) != count:

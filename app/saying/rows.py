@@ -60,6 +60,8 @@ def written(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def narrowed(found: Table, names: tuple[str, ...]) -> Table:
     """The table with these columns alone, in the order of the file."""
     kept = tuple(one for one in found.columns if one.name in names)
+    if len(kept) == len(found.columns):
+        return found
     header = tuple(one.name for one in kept)
     rows = [tuple(row[one] for one in header) for row in TableInput().rows(found.background, "The table")]
     return Table(kept, written(header, rows), found.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
@@ -21,7 +22,6 @@ from model_zoo.types import Column, UserError
         "cat,\ndog,\nfish,",
         "0: cat\n1: dog\n2: fish",
         "index,label\n2,fish\n0,cat\n1,dog",
-        "label\ncat\ndog\nfish",
         '["cat", "dog", "fish"]',
         "['cat', 'dog', 'fish']",
         '{"0": "cat", "1": "dog", "2": "fish"}',
@@ -41,6 +41,61 @@ def test_names_with_commas_and_digits_stay_whole() -> None:
     assert saying.labels("label\nother") == ("label", "other"), "two names, of which one is a usual header"
     assert saying.labels("\n".join(saying.imagenet())) == saying.imagenet()
     assert saying.labels("  ") == ()
+
+
+PIECES = (
+    "cat",
+    "5 stars",
+    "1 star",
+    "0.5",
+    "1.5",
+    "1-door",
+    "2-seater",
+    "[PAD]",
+    "{x}",
+    "(none)",
+    "name",
+    "label",
+    "0",
+)
+PIECES += ("class", "tench, Tinca", "½ full", "1:10", "#", ",", "d'or", '12" pipe', "a; b", "2026-11-22", "1. FC")
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_names_one_a_line_are_taken_as_they_stand(seed: int) -> None:
+    rng = random.Random(seed)
+    names = tuple(rng.choices(PIECES, k=rng.randint(2, 9)))
+    assert saying.labels("\n".join(names)) == names
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        tuple(f"{one} star{'s' * (one > 1)}" for one in range(1, 6)),
+        ("name", "date", "place"),
+        ("class, lecture", "name, first", "label, last"),
+        ("1. Bundesliga", "2. Bundesliga"),
+        ("0.0", "1.0", "2.0"),
+        ("1:10", "2:30"),
+        ("[PAD]", "[unused0]", "the"),
+        ('"open', "closed"),
+        ("x" * 200_000, "y"),
+        ("9" * 5000 + ": a", "b"),
+    ],
+)
+def test_what_looks_like_a_header_or_a_number_is_a_name(names: tuple[str, ...]) -> None:
+    assert saying.labels("\n".join(names)) == tuple(one.strip('"') for one in names)
+
+
+def test_a_header_is_one_of_a_csv_file() -> None:
+    assert saying.labels(b"label\ncat\ndog\nfish", "names.csv") == ("cat", "dog", "fish")
+    assert saying.labels(b"label\ncat\ndog\nfish", "names.txt") == ("label", "cat", "dog", "fish")
+
+
+def test_numbers_of_the_field_s_thousand_names_are_taken_off_though_two_are_cranes() -> None:
+    names = [f"thing {one}" for one in range(1000)]
+    names[134] = names[517] = "crane"
+    assert saying.labels("\n".join(f"{place}: {one}" for place, one in enumerate(names))) == tuple(names)
 
 
 @pytest.mark.parametrize("text", ['{"cat": 5}', '{"0": "a", "2": "b"}', "[1, {}]", "{broken", '["a", ""]', "a,,b"])

@@ -28,6 +28,7 @@ def begin(upload: Upload, reading: Reading) -> Fields:
     """The fields, filled with what was said before, else with what was found, where nobody has typed."""
     at = Fields(upload.id)
     at.put("required", reading.required)
+    at.put("own_input", reading.own_input)
     known = upload.facts.over(reading.guess)
     at.suggest({"modality": known.modality or None})
     chosen = at.get("modality")
@@ -69,13 +70,14 @@ def choices(at: Fields, reading: Reading) -> None:
 
 def draw(at: Fields, reading: Reading) -> None:
     """The fields."""
-    st.segmented_control(
-        "It takes",
-        list(PARTS),
-        format_func=lambda one: f"{ICONS[one]} {KINDS[one]}",
-        key=at.key("modality"),
-        help="What you will give it to explain.",
-    )
+    if not reading.own_input:
+        st.segmented_control(
+            "It takes",
+            list(PARTS),
+            format_func=lambda one: f"{ICONS[one]} {KINDS[one]}",
+            key=at.key("modality"),
+            help="What you will give it to explain.",
+        )
     part = PARTS.get(at.get("modality"))
     if part is None:
         return

@@ -32,7 +32,7 @@ def start(facts: Facts, outputs: int | None) -> dict[str, Any]:
     known = next((id for id, (_, *one) in MEANINGS.items() if tuple(one) == pair), TOLD)
     if known not in choices(outputs):
         known = choices(outputs)[0]
-    return {"labels": "\n".join(facts.labels), "meaning": known, "unit": facts.unit}
+    return {**_written(facts.labels), "meaning": known, "unit": facts.unit}
 
 
 def choices(outputs: int | None) -> tuple[str, ...]:
@@ -46,9 +46,10 @@ def draw(at: Fields, outputs: int | None) -> None:
         st.radio("Its one output is", ONE, format_func=lambda one: MEANINGS[one][0], key=at.key("meaning"))
     if regression(at):
         st.text_input("Unit of what it predicts", key=at.key("unit"), placeholder="US$, °C … or nothing")
-        return
+        if outputs == 1:
+            return
     st.text_area(
-        "Class names, in the order of the outputs",
+        f"{'Names of its values' if regression(at) else 'Class names'}, in the order of the outputs",
         key=at.key("labels"),
         height=150,
         placeholder="cat, dog, fish … or one a line; left empty, they are called class 0, class 1 …",
@@ -59,7 +60,7 @@ def draw(at: Fields, outputs: int | None) -> None:
             st.button(
                 "ImageNet's 1,000 names",
                 key=f"act/{at.upload}/imagenet",
-                on_click=lambda: at.put("labels", "\n".join(saying.imagenet())),
+                on_click=lambda: _fill(at, saying.imagenet()),
             )
         with st.popover("From a file", key=f"names-file-{at.upload}"):
             receiving.small(
@@ -80,9 +81,11 @@ def said(at: Fields, outputs: int | None) -> Facts:
     """What the fields hold; UserError if the names do not match the outputs."""
     _, task, output = MEANINGS[at.get("meaning", TOLD)]
     about = Facts(task=cast("Task", task) or None, output=cast("Output", output) or None)
+    names = _names(at)
     if regression(at):
-        return Facts(unit=str(at.get("unit") or "").strip()).over(about)
-    names = saying.labels(at.get("labels") or "")
+        about = Facts(unit=str(at.get("unit") or "").strip()).over(about)
+        if outputs == 1 and len(names) > 1:  # typed while it was a score of two classes
+            return about
     wrong = mismatch(len(names), expected(at, outputs))
     if names and wrong:
         raise UserError(wrong)
@@ -110,7 +113,7 @@ def _count(at: Fields, outputs: int | None) -> None:
     """How many names there are of how many; the line is always there, so that nothing moves under the pointer."""
     wanted = expected(at, outputs)
     try:
-        count = len(saying.labels(at.get("labels") or ""))
+        count = len(_names(at))
     except UserError as error:
         caption(error, wrong=True)
         return
@@ -123,4 +126,21 @@ def _count(at: Fields, outputs: int | None) -> None:
 
 
 def _take(at: Fields, data: bytes, name: str) -> None:
-    at.put("labels", "\n".join(saying.labels(data, name)))
+    _fill(at, saying.labels(data, name))
+
+
+def _fill(at: Fields, names: tuple[str, ...]) -> None:
+    for field, value in _written(names).items():
+        at.put(field, value)
+
+
+def _written(names: tuple[str, ...]) -> dict[str, Any]:
+    """The field of the names, and the names themselves, since not all are told from a text as they are."""
+    return {"names": names, "labels": "\n".join(names)}
+
+
+def _names(at: Fields) -> tuple[str, ...]:
+    """The names that were filled in, as they are; where somebody typed, what the text says."""
+    filled: tuple[str, ...] = at.get("names", ())
+    text = at.get("labels") or ""
+    return filled if text == "\n".join(filled) else saying.labels(text)

@@ -23,7 +23,7 @@ def start(facts: Facts) -> dict[str, Any]:
         "table": saying.Table(facts.columns, facts.background, 0) if facts.background else None,
         "columns": facts.columns,
         "taken": [one.name for one in facts.columns],
-        "features": "" if facts.background else "\n".join(one.name for one in facts.columns),
+        "features": "" if facts.background else _listed(facts.columns),
     }
 
 
@@ -72,14 +72,19 @@ def said(at: Fields) -> Facts:
     """What the fields hold; UserError names what is not as expected."""
     table: saying.Table | None = at.get("table")
     if table is None:
-        given = saying.columns(at.get("features") or "")
         known: tuple[Column, ...] = at.get("columns") or ()
+        text = at.get("features") or ""
+        given = known if text == _listed(known) else saying.columns(text)
         same = [one.name for one in given] == [one.name for one in known]  # with the ranges that came with them
         return Facts(columns=known if same else given)
     if not at.get("taken"):
         raise UserError("Choose at least one column that the model takes.")
     found = saying.narrowed(table, tuple(at.get("taken")))
     return Facts(columns=found.columns, background=found.background)
+
+
+def _listed(columns: tuple[Column, ...]) -> str:
+    return "\n".join(one.name for one in columns)
 
 
 def _take(at: Fields, data: bytes, name: str) -> None:

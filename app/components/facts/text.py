@@ -19,12 +19,21 @@ LONGEST = 100_000  # tokens
 
 def start(facts: Facts) -> dict[str, Any]:
     """What the fields begin with."""
-    return {"tokenizer": facts.tokenizer, "limit": facts.limit or 512, "embedding": facts.embedding}
+    limit = facts.limit or 512
+    return {
+        "tokenizer": facts.tokenizer,
+        "limit": limit,
+        "most": max(LONGEST, limit),
+        "embedding": facts.embedding,
+    }
 
 
 def draw(at: Fields) -> None:
     """The tokenizer."""
     text = at.get("tokenizer")
+    if at.get("own_input"):
+        caption("The file brings its own tokenizer.")
+        return
     if text:
         caption(f"Tokenizer: {_words(text)}.")
     elif _needed(at):
@@ -42,7 +51,7 @@ def draw(at: Fields) -> None:
 
 def more(at: Fields) -> None:
     """The limit, and where the ids go in."""
-    st.number_input("Reads at most, in tokens", 1, LONGEST, key=at.key("limit"))
+    st.number_input("Reads at most, in tokens", 1, at.get("most"), key=at.key("limit"))
     st.text_input(
         "Embedding",
         key=at.key("embedding"),
