@@ -75,6 +75,8 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
     opened = _told(file, form, lambda: form.open(file, said))
     facts = completed(said.over(opened.guess))
     guess = completed(opened.guess)
+    if opened.input is not None:
+        guess = dataclasses.replace(guess, modality=opened.input.modality)
     reading = Reading(
         format=form.id,
         title=form.title,
@@ -84,6 +86,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
         parameters=_parameters(opened.network),
         notes=opened.notes,
         choices=opened.choices,
+        own_input=opened.input is not None,
     )
     if reading.required:
         return reading
@@ -198,7 +201,7 @@ def completed(guess: Facts) -> Facts:
     """A guess with what is usual for its modality where the file says nothing."""
     if guess.modality == "image":
         usual = PHOTO
-        if guess.channels == 1:
+        if guess.channels not in (None, 3):
             usual = Facts(resample="bilinear")
         if guess.size is not None and max(guess.size) <= 96:
             usual = dataclasses.replace(usual, crop=None)

@@ -12,6 +12,7 @@ from torch import nn
 from model_zoo import opening
 from model_zoo.facts import IMAGENET_MEAN, Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
+from model_zoo.modalities.image import ImageInput
 from model_zoo.types import Column, ModelCard, UserError
 
 
@@ -122,6 +123,19 @@ def test_what_is_said_decides_what_is_usual(formats, tmp_path):
     model = opening.open_file(written(tmp_path, "D"), Facts(channels=1, size=(28, 28)))
     assert (model.input.mean, model.input.std, model.input.crop) == ((0.0,), (1.0,), None)
     assert opening.read(written(tmp_path, "D"), Facts(channels=1)).problem == ""
+
+
+def test_a_reading_says_whether_the_file_brings_its_own_input(formats, tmp_path):
+    own = ImageInput((28, 28), mean=(0.5,), std=(0.5,), channels=1)
+    formats[0] = dataclasses.replace(formats[0], open=lambda file, said: Opened(net(1), Facts(), input=own))
+    reading = opening.read(written(tmp_path, "D"))
+    assert (reading.own_input, reading.guess.modality, reading.required) == (True, "image", ())
+    assert not opening.read(written(tmp_path, "S"), trusted=opening.CONTAINED).own_input
+
+
+def test_photos_of_other_than_three_channels_have_no_usual_mean(formats, tmp_path):
+    guess = Facts(modality="image", channels=4, size=(224, 224))
+    assert opening.completed(guess).mean == ()
 
 
 def test_a_known_card_gives_its_name_and_digest(formats, tmp_path):
