@@ -9,9 +9,11 @@ worker sees the model's file and nothing else of this machine. Nothing is kept i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
+import queue
 import re
 import tempfile
 import threading
@@ -72,10 +74,8 @@ class RemoteModel:
 
     def __init__(self, source: Source, device: str, workspace: str | os.PathLike[str] | None = None) -> None:
         self._source = source
-        self._home = _home(device, None if workspace is None else str(Path(workspace).expanduser().absolute()))
-        start = functools.partial(self._home.nursery.start, "run", available_cores())
-        self._lane = Lane("script", start, self._home.nursery.stale)
-        self._end = weakref.finalize(self, _ended, self._lane, self._home)
+        self._lane = _begun(device, None if workspace is None else str(Path(workspace).expanduser().absolute()))
+        weakref.finalize(self, _forgotten.put, self._lane).atexit = False
         try:
             self.card: ModelCard = self.ask("card", ())
         except BaseException:
@@ -122,7 +122,7 @@ class RemoteModel:
 
     def close(self) -> None:
         """End the worker; once more does no harm."""
-        self._end()
+        _ended(self._lane)
 
     def __enter__(self) -> RemoteModel:
         return self
@@ -135,7 +135,7 @@ class RemoteModel:
         return found
 
     def _answer(self, task: Task, run: Any) -> Any:
-        if not self._end.alive:
+        if self._lane not in _lanes:
             raise UserError(f"{self._called} was closed; open it again with explainers.open_model.")
         self._lane.submit(task)
         try:
@@ -193,36 +193,59 @@ class _Home:
 
     def __init__(self, device: str, workspace: str | None) -> None:
         self.key = (device, workspace)
-        self.users = 0
-        self._temporary = contextlib.ExitStack()
-        folder = Path(workspace or self._temporary.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
-        (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.nursery = Nursery(folder, device, "model_zoo.catalogue")
-
-    def close(self) -> None:
-        """End it, and remove the folder if it is a temporary one."""
-        self.nursery.close()
-        self._temporary.close()
+        with contextlib.ExitStack() as made:
+            folder = Path(workspace or made.enter_context(tempfile.TemporaryDirectory(prefix="assay-")))
+            (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.nursery = Nursery(folder, device, "model_zoo.catalogue")
+            made.callback(self.nursery.close)
+            self.close = made.pop_all().close  # ends it, and removes the folder if it is a temporary one
 
 
-_homes: dict[tuple[str, str | None], _Home] = {}
 _turn = threading.Lock()
+_homes: dict[tuple[str, str | None], _Home] = {}
+_lanes: dict[Lane, _Home] = {}  # of the models that are open
+_forgotten: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()  # of those that nobody holds any more
 
 
-def _home(device: str, workspace: str | None) -> _Home:
+def _begun(device: str, workspace: str | None) -> Lane:
+    """The lane of a new model."""
     with _turn:
-        found = _homes.get((device, workspace))
-        if found is None:
-            found = _homes[device, workspace] = _Home(device, workspace)
-        found.users += 1
-        return found
+        home = _homes.get((device, workspace)) or _Home(device, workspace)
+        start = functools.partial(home.nursery.start, "run", available_cores())
+        _homes[home.key] = home
+        lane = Lane("script", start, home.nursery.stale)
+        _lanes[lane] = home
+    _reaper()
+    return lane
 
 
-def _ended(lane: Lane, home: _Home) -> None:
-    """A model is closed, or was forgotten: its worker goes, and the last one takes the warm process with it."""
+def _ended(lane: Lane) -> None:
+    """A model is closed: its worker goes, and the last one takes the warm process with it; once more does no harm."""
     lane.close()
     with _turn:
-        home.users -= 1
-        if home.users == 0:
-            _homes.pop(home.key, None)
+        home = _lanes.pop(lane, None)
+        if home is not None and home not in _lanes.values():
+            del _homes[home.key]
             home.close()
+
+
+@functools.cache
+def _reaper() -> threading.Thread:
+    """Ends what is forgotten, on a thread of its own: a collection of garbage may come while others hold any lock."""
+
+    def reap() -> None:
+        while (lane := _forgotten.get()) is not None:
+            _ended(lane)
+
+    thread = threading.Thread(target=reap, name="assay-reaper", daemon=True)
+    thread.start()
+    atexit.register(_leave)
+    return thread
+
+
+def _leave() -> None:
+    """The script ends, and with it all that is still open."""
+    _forgotten.put(None)
+    _reaper().join()
+    for lane in list(_lanes):
+        _ended(lane)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import json
@@ -57,25 +58,34 @@ class Runtime:
         catalogue: str = "model_zoo.catalogue",
     ) -> None:
         self.workspace = Path(workspace).expanduser() if workspace else default_workspace()
-        self._store = Store(self.workspace)
         self._lock = threading.Lock()
         self._looks: OrderedDict[Any, Look] = OrderedDict()
         self._results: OrderedDict[str, Explanation] = OrderedDict()
-        self._models = Models(catalogue, self._store.uploads)
         device = device or os.environ.get("ASSAY_DEVICE") or "auto"
-        self._nursery = Nursery(self.workspace, device, catalogue, grow=server)
         cores = available_cores()
-        self._look, self._open, self._run = self._lanes = tuple(
-            Lane(name, functools.partial(self._nursery.start, name, threads), self._nursery.stale, kept)
-            for name, threads, kept in (("look", min(2, cores), KEPT), ("open", min(2, cores), 1), ("run", cores, KEPT))
-        )
-        self._looking = Asking(self._look, LOOK_LIMIT)
-        self._loading = Asking(self._look, OPEN_LIMIT)  # where the model stays for the looks that follow
-        self._opening = Asking(self._open, OPEN_LIMIT)
-        self._jobs = Jobs(self._store, self._run, self._models.source)
-        if server:
-            self.warm()
-            self._jobs.resume()
+        with contextlib.ExitStack() as made:
+            self._store = made.enter_context(contextlib.closing(Store(self.workspace)))
+            self._models = Models(catalogue, self._store.uploads)
+            self._nursery = made.enter_context(
+                contextlib.closing(Nursery(self.workspace, device, catalogue, grow=server))
+            )
+
+            def lane(name: str, threads: int, kept: int = KEPT) -> Lane:
+                start = functools.partial(self._nursery.start, name, threads)
+                return made.enter_context(contextlib.closing(Lane(name, start, self._nursery.stale, kept)))
+
+            few = min(2, cores)
+            self._lanes = lane("look", few), lane("open", few, 1), lane("run", cores)
+            self._look, self._open, self._run = self._lanes
+            self._looking = Asking(self._look, LOOK_LIMIT)
+            self._loading = Asking(self._look, OPEN_LIMIT)  # where the model stays for the looks that follow
+            self._opening = Asking(self._open, OPEN_LIMIT)
+            self._jobs = Jobs(self._store, self._run, self._models.source)
+            made.callback(self._jobs.leave)
+            if server:
+                self.warm()
+                self._jobs.resume()
+            self._made = made.pop_all()
 
     # -- models and devices ------------------------------------------------------------------------------------------
 
@@ -136,7 +146,7 @@ class Runtime:
         try:
             found: Reading = self._opening.ask("read", (), self._models.file(upload, said))
         except UserError as error:
-            if said is None and upload.owner == owner:
+            if said in (None, upload.facts) and upload.owner == owner:
                 self._store.uploads.read(id, owner, None, str(error))
             raise
         if upload.owner == owner:
@@ -342,11 +352,7 @@ class Runtime:
 
     def close(self) -> None:
         """End the workers; jobs that are not done stay in the workspace for the next server."""
-        self._jobs.leave()
-        for lane in self._lanes:
-            lane.close()
-        self._nursery.close()
-        self._store.close()
+        self._made.close()
 
     def __enter__(self) -> Runtime:
         return self

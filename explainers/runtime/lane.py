@@ -72,6 +72,7 @@ class Lane:
         self._served: dict[str, int] = {}  # owner -> the last turn; the number of a task says only when it was asked
         self._current: Task | None = None
         self._pool: list[Process] = []  # the one that was used last is the last; those that were greeted, and a new one
+        self._coming: Process | None = None  # the one that has still to say that it is ready
         self._busy: Process | None = None  # the one that computes the current task
         self._device: Any = None
         self._prepared: Source | None = None
@@ -100,21 +101,23 @@ class Lane:
                 self._change.notify_all()
 
     def cancel(self, task: Task) -> None:
-        """Ask a task to stop; after GRACE its worker is killed."""
+        """Ask a task to stop; after GRACE its worker is killed, also one that does not come up."""
         with self._change:
             task.cancelled = True
             waited = task in self._waiting
             if waited:
                 self._waiting.remove(task)
-            process = self._busy if task is self._current else None
+            current = task is self._current
+            process = self._busy if current else None
         if waited:
             task.future.set_exception(Cancelled())  # outside the lock, since it calls back
-        elif process is not None:
-            timer = threading.Timer(GRACE, self._enforce, [task, process])
+        elif current:
+            timer = threading.Timer(GRACE, self._enforce, [task])
             timer.daemon = True
             timer.start()
             task.future.add_done_callback(lambda _: timer.cancel())
-            process.hint("cancel", task.number, None)
+            if process is not None:
+                process.hint("cancel", task.number, None)
 
     def forget(self, source: str) -> None:
         """End the workers of a source, by its id, since it was removed; what was asked of it is cancelled."""
@@ -162,9 +165,10 @@ class Lane:
             task.future.set_exception(Cancelled())
         self._thread.join()
 
-    def _enforce(self, task: Task, process: Process) -> None:
+    def _enforce(self, task: Task) -> None:
         with self._change:
-            if self._current is task and self._busy is process:
+            process = self._busy or self._coming
+            if self._current is task and process is not None:
                 process.kill()
 
     # -- on the lane's thread ----------------------------------------------------------------------------------------
@@ -277,13 +281,17 @@ class Lane:
         process = self._start(source)
         with self._change:
             self._pool.append(process)
-            if self._closing:
+            self._coming = process
+            if self._closing or (self._current is not None and self._current.cancelled):
                 process.kill()
         try:
             self._device = process.greet()
         except (Died, UserError):
             self._drop(process)
             raise
+        finally:
+            with self._change:
+                self._coming = None
         return process
 
     def _drop(self, process: Process) -> None:

@@ -33,21 +33,20 @@ class Models:
 
     def card(self, model: str, owner: str | None) -> ModelCard:
         """The card of one model; UserError lists what there is."""
-        found = self.cards(owner)
-        for card in found:
-            if card.id == model:
-                return card
-        raise UserError(
-            f"There is no model {model!r}; it was removed, or never was one of yours."
-            f" Expected one of: {', '.join(card.id for card in found)}."
-        )
+        found = self._bundled(model) or (None if owner is None else self._uploads.card(model, owner))
+        if found is None:
+            raise UserError(
+                f"There is no model {model!r}; it was removed, or never was one of yours."
+                f" Expected one of: {', '.join(card.id for card in self.cards(owner))}."
+            )
+        return found
 
     def source(self, model: str, owner: str | None) -> Source:
         """Where a worker finds a model that can be explained; UserError if there is none, or its file has changed."""
         card = self.card(model, owner)
-        if owner is None or card in self.bundled():
+        if self._bundled(model):
             return Source(card.id, title=card.title, digest=card.digest)
-        return self.file(self._uploads.find(model, owner))
+        return self.file(self._uploads.find(model, owner or ""))
 
     def file(self, upload: Upload, said: Facts | None = None) -> Source:
         """Where a worker finds somebody's file, with what was said of it, or else with other facts."""
@@ -59,6 +58,9 @@ class Models:
             digest=upload.digest,
             facts=upload.facts if said is None else said,
         )
+
+    def _bundled(self, model: str) -> ModelCard | None:
+        return next((card for card in self.bundled() if card.id == model), None)
 
     def learn(self, source: Source, look: Look) -> Look:
         """A look with the model's own names; what its card says more than the kept one is kept as well."""

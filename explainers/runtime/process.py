@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from explainers.runtime import scratch, wire
+from explainers.runtime import scratch, watch, wire
 from explainers.runtime.types import Device, Source
 from explainers.runtime.watch import Deadline, Watch
 from model_zoo.types import UserError
@@ -151,8 +151,10 @@ class Process:
 
     def greet(self) -> Device:
         """Tell it whom it serves, and wait until it is ready; UserError if it cannot be on this machine."""
+        self.begin(watch.coming())
         self.send("serve", 0, self.source)
         kind, _, body = self.receive()
+        self.rest()
         if kind == "error":
             raise UserError(str(body))
         match body:

@@ -178,6 +178,12 @@ class Uploads:
         )
         return tuple(self._parts.value(id, "card", header) for id, header in rows)
 
+    def card(self, id: str, owner: str) -> ModelCard | None:
+        """The card of one of them; None if there is none, or it is somebody else's."""
+        row = self._base.one("SELECT card FROM uploads WHERE id=? AND (owner=? OR ?)", id, owner, self.shared)
+        found: ModelCard | None = None if row is None else self._parts.value(id, "card", row[0])
+        return found
+
     def where(self, upload: Upload) -> Path:
         """The file or folder, as it was when it came; UserError if an attached one is gone or has changed."""
         if not upload.path:

@@ -40,8 +40,6 @@ class Zygote:
 
         quiet: whether nobody waits, so that it may grow by one more part; None lets it stay small.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control = ours
         self._folder = folder
         self._numbers = itertools.count(1)
         self._change = threading.Condition()
@@ -51,16 +49,22 @@ class Zygote:
         self._growing = True  # until it says that it waits
         self.mature = False  # whether the heavy parts are there
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        with theirs, log(journal) as output:
-            self._child = subprocess.Popen(
-                [*python("zygote"), str(theirs.fileno()), str(int(quiet is not None))],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=environment(str(folder), cores) | SINGLE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs, log(journal) as output:
+                self._child = subprocess.Popen(
+                    [*python("zygote"), str(theirs.fileno()), str(int(quiet is not None))],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=output,
+                    env=environment(str(folder), cores) | SINGLE,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._control.close()
+            remove(folder)
+            raise
         self._listener = threading.Thread(target=self._listen, name="assay-zygote", daemon=True)
         self._listener.start()
         self._grower = threading.Thread(target=self._grow, args=[quiet], name="assay-grow", daemon=True)

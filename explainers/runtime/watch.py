@@ -1,8 +1,8 @@
-"""What a worker may take: memory, scratch space, and time to open a stranger's file; over it, the worker is ended.
+"""What a worker may take: memory, threads, scratch space, and time to come up and to open a stranger's file.
 
-Memory is what a worker has taken since it was started (anonymous and shared pages and swap, from /proc), since it
-shares with the warm process what it was forked with. The limits of the kernel beside it (RLIMIT_DATA) are coarser and
-are met by an error inside the model; this one is met by a sentence.
+Over it, the worker is ended. Memory is what it has taken since it was started (anonymous and shared pages and swap,
+from /proc), since it shares with the warm process what it was forked with. The limits of the kernel beside it
+(RLIMIT_DATA) are coarser and are met by an error inside the model; this one is met by a sentence.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ BUSY, IDLE = 0.025, 0.25  # seconds between two looks at workers
 QUIET = 0.5  # seconds without anything to compute
 SCRATCH_EVERY = 10  # looks at memory for one at scratch space
 SCRATCH = 1 << 30  # bytes
+THREADS = max(512, 8 * (os.cpu_count() or 1))  # a library may have a pool of as many as there are cores
+COMING = 120.0  # seconds until a new worker says that it is ready; started by exec, it imports torch before
 OPENING = 60.0  # seconds to open a stranger's file, and a second more for each
 BYTES_A_SECOND = 20 << 20
 COMPUTING = {"look": 120.0, "rows": 120.0, "sample": 120.0, "doctor": 600.0}  # seconds; a run is for its owner to end
 LEAST = 1 << 30  # bytes of memory
 SHARE = 0.5  # of the machine's memory, where the operator does not say
-STATUS = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
+HELD = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
 
 
 class Watched(Protocol):
@@ -72,7 +74,7 @@ class Watch:
         """Look at a worker from now on."""
         with self._change:
             self._active = time.monotonic()
-            self._found[worker] = memory_of(worker.pid)
+            self._found[worker] = taken(worker.pid)[0]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="assay-watch", daemon=True)
                 self._thread.start()
@@ -121,8 +123,11 @@ class Watch:
 
     def exceeded(self, worker: Watched, start: int, thorough: bool = True) -> str:
         """What a worker took too much of, in words that follow a bracket; empty if nothing."""
-        if memory_of(worker.pid) - start > self.memory:
+        memory, threads = taken(worker.pid)
+        if memory - start > self.memory:
             return f"it took more than {self.memory / 2**30:.1f} GiB of memory"
+        if threads > THREADS:
+            return f"it started more than {THREADS:,} threads"
         deadline = worker.deadline
         if deadline is not None and time.monotonic() > deadline.at:
             return deadline.sentence
@@ -133,6 +138,11 @@ class Watch:
             if count > scratch.MOST:
                 return f"it made more than {scratch.MOST:,} files"
         return ""
+
+
+def coming() -> Deadline:
+    """Until when a new worker must have said that it is ready."""
+    return Deadline(time.monotonic() + COMING, f"it did not come up within {COMING:.0f} s")
 
 
 def opening(source: Source) -> Deadline | None:
@@ -153,13 +163,14 @@ def computing(kind: str, source: Source) -> Deadline | None:
     return None if seconds is None else Deadline(time.monotonic() + seconds, f"it took longer than {seconds:.0f} s")
 
 
-def memory_of(pid: int) -> int:
-    """Bytes that a process holds for itself; 0 where the system does not tell, or it is gone."""
+def taken(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds for itself, and its threads; 0 where the system does not tell, or it is gone."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
-            return sum(int(line.split()[1]) << 10 for line in file if line.startswith(STATUS))
+            said = [(line.split()[0], int(line.split()[1])) for line in file if line.startswith((*HELD, b"Threads:"))]
     except (OSError, ValueError, IndexError):
-        return 0
+        return 0, 0
+    return sum(count << 10 for name, count in said if name in HELD), dict(said).get(b"Threads:", 0)
 
 
 def allowed_memory() -> int:

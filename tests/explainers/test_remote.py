@@ -1,5 +1,6 @@
 """open_model: a worker's answers are those of one's own process, and what goes wrong there is a sentence here."""
 
+import gc
 import json
 import os
 import signal
@@ -261,5 +262,27 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert list(Path(tmp_path).iterdir()) == []
     state, end = Path(f"/proc/{found.stdout.split()[-1]}/stat"), time.monotonic() + 10
     while state.exists() and ") Z " not in state.read_text():  # gone, or waiting for this machine to note it
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_model_that_is_forgotten_is_ended_whatever_its_thread_was_doing(folder):
+    """A collection of garbage may come inside any call of this thread: here inside one that opens another model."""
+    about = {"modality": "image", "size": (24, 24)}
+    model = explainers.open_model(folder / "Photo net.ts", **about)
+    model.itself, lane = model, model._lane
+    pid = lane.pid()
+
+    def collect():
+        with remote._turn:
+            gc.collect()
+
+    del model
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    end = time.monotonic() + 20
+    while lane.pids() or Path(f"/proc/{pid}").exists():
         assert time.monotonic() < end
         time.sleep(0.05)

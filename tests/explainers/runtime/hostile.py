@@ -3,12 +3,14 @@
 They run in the worker, before the model that they came with is there; descriptor 3 is the worker's socket.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import json
 import mmap
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -56,6 +58,15 @@ def share():
 def litter():
     for number in range(20_000):
         Path(f"{number:x}").touch()
+    time.sleep(60)
+
+
+def crowd():
+    """Threads until somebody looks."""
+    threading.stack_size(1 << 16)
+    with contextlib.suppress(RuntimeError):  # no room for the next one's stack
+        while True:
+            threading.Thread(target=time.sleep, args=[60], daemon=True).start()
     time.sleep(60)
 
 

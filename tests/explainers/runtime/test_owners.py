@@ -264,7 +264,10 @@ def test_what_cannot_be_opened_keeps_its_sentence(start):
     runtime = start()
     upload = runtime.receive(io.BytesIO(b"neither this nor that"), "notes.bin", ALICE)
     with pytest.raises(UserError, match=r"notes\.bin is none of the model files"):
-        runtime.inspect(upload.id, ALICE)
+        runtime.inspect(upload.id, ALICE, Facts(modality="text"))
+    assert not runtime.upload(upload.id, ALICE).problem  # another answer may mend it
+    with pytest.raises(UserError, match=r"notes\.bin is none of the model files"):
+        runtime.inspect(upload.id, ALICE, Facts())  # nothing more is said than before, as a browser does
     assert runtime.upload(upload.id, ALICE).problem.startswith("notes.bin is none of the model files")
     assert runtime.cards(ALICE) == runtime.cards()
 

@@ -270,6 +270,8 @@ def test_a_card_that_says_more_completes_the_kept_one_unless_other_facts_were_sa
     store.uploads.describe(upload.id, "me", facts, CARD)
     store.uploads.complete(upload.id, facts, more)
     assert store.uploads.cards("me") == (more,)
+    assert store.uploads.card(upload.id, "me") == more
+    assert store.uploads.card(upload.id, "you") is store.uploads.card("none", "me") is None
     store.uploads.describe(upload.id, "me", Facts(modality="image", labels=("x", "y")), CARD)
     store.uploads.complete(upload.id, facts, more)
     assert store.uploads.cards("me") == (CARD,)

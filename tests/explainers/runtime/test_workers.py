@@ -7,8 +7,11 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,8 +21,9 @@ import pytest
 import explainers
 from explainers.runtime import lane as lanes
 from explainers.runtime import nursery as nurseries
-from explainers.runtime import sandbox, warm, watch
+from explainers.runtime import process, sandbox, warm, watch
 from explainers.runtime.types import Source
+from explainers.types import Cancelled
 from model_zoo.types import UserError
 
 LIMIT = 60
@@ -35,6 +39,7 @@ ENDINGS = {
     "hoard": r"memory",
     "share": r"it took more than 0.5 GiB of memory",
     "litter": r"it made more than 10,000 files",
+    "crowd": rf"it started more than {watch.THREADS:,} threads",
     "garbage": r"it sent what (cannot be read|is not a message)",
     "endless": r"it sent what cannot be read: a frame of .* is too large",
     "deep": r"it sent what cannot be read: a header that is not one",
@@ -170,12 +175,11 @@ def test_a_worker_finds_nothing_of_the_app_around_it(start, ask, monkeypatch):
 @linux
 def test_a_model_reads_nothing_but_installed_code(start, ask):
     runtime = start()
-    process = runtime._nursery.start("run", 1, Source("quick"))
-    process.greet()
-    held = process.barriers
-    process.close()
-    if not set(sandbox.REQUIRED) <= set(held):
-        pytest.skip(f"this machine has only {held}")
+    one = runtime._nursery.start("run", 1, Source("quick"))
+    one.greet()
+    one.close()
+    if not set(sandbox.REQUIRED) <= set(one.barriers):
+        pytest.skip(f"this machine has only {one.barriers}")
     job = ask(runtime, "nosy")
     assert "PermissionError" in runtime.wait(job, LIMIT).message
 
@@ -286,3 +290,111 @@ def test_memory_is_what_the_operator_says_or_a_share_of_what_there_is(monkeypatc
     assert watch.allowed_memory() == 8 << 30
     monkeypatch.setattr(watch, "machine_memory", lambda: 1 << 29)
     assert watch.allowed_memory() == watch.LEAST
+
+
+# -- what does not come up, and what is left of what failed --------------------------------------------------------
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """A lane whose workers never say that they are ready, and how many there were."""
+    watcher, started = watch.Watch(1 << 30), []
+
+    def start(source):
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            child = subprocess.Popen(["sleep", "600"], pass_fds=[theirs.fileno()], start_new_session=True)
+        started.append(child)
+        return process.Process(process.Spawned(child), ours, source, folder, watcher)
+
+    lane = lanes.Lane("silent", start)
+    yield lane, started
+    lane.close()
+    watcher.close()
+    assert all(one.poll() is not None for one in started)
+
+
+def waiting(lane, started):
+    """A task whose worker does not come up."""
+    task = lane.submit(lanes.Task("card", (), Source("quick")))
+    while not started:
+        time.sleep(0.01)
+    return task
+
+
+def test_a_worker_that_does_not_come_up_is_ended(silent, monkeypatch):
+    monkeypatch.setattr(watch, "COMING", 0.4)
+    task = waiting(*silent)
+    with pytest.raises(process.Died, match="it did not come up within 0 s"):
+        task.future.result(20)
+
+
+def test_a_cancel_reaches_a_worker_that_does_not_come_up(silent, monkeypatch):
+    monkeypatch.setattr(lanes, "GRACE", 0.2)
+    task = waiting(*silent)
+    silent[0].cancel(task)
+    with pytest.raises(Cancelled):
+        task.future.result(20)
+
+
+def test_closing_reaches_a_worker_that_does_not_come_up(silent):
+    task = waiting(*silent)
+    began = time.monotonic()
+    silent[0].close()
+    assert time.monotonic() - began < 10
+    with pytest.raises(process.Died):
+        task.future.result(0)
+
+
+def held():
+    """What this process holds: descriptors, threads, children and temporary folders."""
+    files = {os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd") if _open(one)}
+    folders = {one.name for one in Path(tempfile.gettempdir()).glob("assay-*")}
+    return files, {one.name for one in threading.enumerate()}, set(children(os.getpid())), folders
+
+
+def _open(number):
+    return os.path.islink(f"/proc/self/fd/{number}")
+
+
+@linux
+@pytest.mark.parametrize("name", ["ASSAY_MEMORY", "ASSAY_QUOTA_GIB"])
+def test_a_runtime_that_cannot_start_leaves_nothing(start, monkeypatch, name):
+    before = held()
+    monkeypatch.setenv(name, "lots")
+    with pytest.raises(UserError, match=name):
+        start()
+    assert held() == before
+
+
+@linux
+def test_a_script_whose_settings_are_wrong_leaves_nothing(monkeypatch):
+    before = held()
+    monkeypatch.setenv("ASSAY_MEMORY", "lots")
+    with pytest.raises(UserError, match="ASSAY_MEMORY"):
+        explainers.open_model("adult_mlp")
+    assert held() == before
+
+
+@linux
+def test_a_warm_process_that_cannot_be_started_leaves_nothing(tmp_path, monkeypatch):
+    before = held()
+    monkeypatch.setattr(warm, "python", lambda module: [str(tmp_path / "no such program")])
+    folder = tmp_path / "zygote"
+    folder.mkdir()
+    with pytest.raises(OSError, match="no such program"):
+        warm.Zygote(tmp_path / "log", folder, None)
+    assert not folder.exists()
+    assert held() == before
+
+
+@linux
+def test_a_runtime_leaves_nothing(start, ask):
+    before = held()
+    runtime = start()
+    assert runtime.wait(ask(runtime), LIMIT).status == "done"
+    runtime.close()
+    assert held() == before
+    assert not list((runtime.workspace / "scratch").iterdir())

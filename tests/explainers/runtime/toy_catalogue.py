@@ -15,7 +15,20 @@ def _card(id):
 
 
 PLAIN = ("quick", "slow", "stuck", "crash", "exit", "memory", "odd", "failing", "unloadable")
-HOSTILE = ("abort", "panic", "leave", "hoard", "share", "litter", "asleep", "deaf", "nosy", "bare", "inherited")
+HOSTILE = (
+    "abort",
+    "panic",
+    "leave",
+    "hoard",
+    "share",
+    "litter",
+    "crowd",
+    "asleep",
+    "deaf",
+    "nosy",
+    "bare",
+    "inherited",
+)
 LIARS = ("garbage", "endless", "deep", "crowded", "untyped", "foreign", "misshapen", "integers", "chatter")
 CARDS = {id: _card(id) for id in (*PLAIN, *HOSTILE, *LIARS)}
 
