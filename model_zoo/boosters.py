@@ -35,7 +35,8 @@ class Booster:
         """The kinds of number that it gives, what its trees add up first."""
         if self.task == "regression":
             return ("value",)
-        return ("logit",) * self.logits + ("probability",) * self.chances
+        logits: tuple[Output, ...] = ("logit",) if self.logits else ()
+        return (*logits, "probability") if self.chances else logits
 
     def knowledge(self) -> Knowledge:
         """Its columns."""

@@ -35,8 +35,10 @@ def formats() -> tuple[Format, ...]:
 
 
 def broken() -> tuple[Broken, ...]:
-    """Formats that did not import, with the reason."""
-    return discover("model_zoo.formats", "FORMAT")[1]
+    """Formats, and families of bare weights, that did not import, with the reason."""
+    from model_zoo import recognition
+
+    return discover("model_zoo.formats", "FORMAT")[1] + recognition.broken()
 
 
 def format_of(file: ModelFile) -> Format:

@@ -1,23 +1,19 @@
 """Which architecture bare weights belong to, by the names and shapes of their tensors; no heavy library is loaded.
 
-A file in this folder with `find(shapes) -> Iterable[Architecture]` is asked; files with an underscore are their parts.
-A finder never fetches anything, imports torch and the model libraries inside functions only, and answers within a
-fraction of a second: it proposes, and `Architecture.build` proves. Whoever opens the file builds the network under
+A file in this folder with `FINDER = Finder(find)` is asked; files with an underscore are their parts. A finder never
+fetches anything, imports torch and the model libraries inside functions only, and answers within a fraction of a
+second: it proposes, and `Architecture.build` proves. Whoever opens the file builds the network under
 `model_zoo.formats._weights.blank()`, so that no time goes into random numbers, and refuses it unless its names and
 shapes are exactly those of the file, but for the tensors that `Architecture.spare` allows either side to lack.
-
-A file may also have `near(shapes) -> Iterable[Near]`: the families that come closest when nothing fits.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from model_zoo.discovery import Broken, discover
 from model_zoo.facts import Facts
 
 Shape = tuple[int, ...]
@@ -62,10 +58,25 @@ class Near:
     shapes: Callable[[], Shapes]  # of its tensors; built when asked for
 
 
-@functools.cache
-def _finders() -> tuple[Any, ...]:
-    names = sorted(one.name for one in pkgutil.iter_modules(__path__) if not one.name.startswith("_"))
-    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names if name not in ("build",))
+def _none(shapes: Shapes) -> Iterable[Near]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Finder:
+    """One file of this folder: what the shapes may be; and what comes closest, where nothing fits."""
+
+    find: Callable[[Shapes], Iterable[Architecture]]
+    near: Callable[[Shapes], Iterable[Near]] = _none
+
+
+def broken() -> tuple[Broken, ...]:
+    """Finders that did not import, with the reason; the others answer without them."""
+    return discover(__name__, "FINDER")[1]
+
+
+def _finders() -> tuple[Finder, ...]:
+    return discover(__name__, "FINDER")[0]
 
 
 def recognise(shapes: Shapes) -> tuple[Architecture, ...]:
@@ -74,7 +85,7 @@ def recognise(shapes: Shapes) -> tuple[Architecture, ...]:
     A published architecture scores about 0.95, a family with settings of the file's own 0.65, a guess from plain layers
     0.35: where one of the first is found, the last is not offered.
     """
-    found = [one for finder in _finders() for one in getattr(finder, "find", _none)(shapes)]
+    found = [one for finder in _finders() for one in finder.find(shapes)]
     best = max((one.score for one in found), default=0.0)
     found = [one for one in found if one.score >= best - WITHIN]
     kept: dict[str, Architecture] = {}
@@ -85,9 +96,5 @@ def recognise(shapes: Shapes) -> tuple[Architecture, ...]:
 
 def nearest(shapes: Shapes, most: int = 3) -> tuple[Near, ...]:
     """The families that come closest, the closest first; of equals, as their finder has them."""
-    found = [one for finder in _finders() for one in getattr(finder, "near", _none)(shapes)]
+    found = [one for finder in _finders() for one in finder.near(shapes)]
     return tuple(sorted(found, key=lambda one: -one.likeness)[:most])
-
-
-def _none(shapes: Shapes) -> Iterable[Any]:
-    return ()

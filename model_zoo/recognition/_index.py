@@ -1,4 +1,4 @@
-"""The index of published architectures: what each looks like by its tensors' names and shapes; made by build.py.
+"""The index of published architectures: what each looks like by its tensors' names and shapes; made by _build.py.
 
 Two digests find an architecture, however many classes it was trained for:
     names   of all tensors but those of the classification head and spare buffers

@@ -33,6 +33,7 @@ STANDARD = (
     2048,
 )  # widths with heads of 64 wherever published
 ORDER = (12, 8, 4, 2, 6, 16, 3, 1)  # of numbers of heads, where nothing is published for a width
+WIDE = 192  # from this width on, heads of 64 are the likeliest
 NARROWEST = 8  # a head of fewer is not seen in practice
 MOST_CHOICES = 4
 
@@ -64,6 +65,7 @@ class Family:
     heads_key: str = "num_attention_heads"
     pad: int | None = None
     notes: tuple[str, ...] = ()
+    reason: str = "Names and shapes are its own"
     score: float = 0.9
     before: dict[str, str] = field(default_factory=dict)  # the beginnings of names that the library has otherwise
     added: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # names that a tied weight has too
@@ -80,10 +82,10 @@ class Family:
             )
             yield Architecture(
                 id=f"transformers/{self.id}{ending}",
-                title=f"{self.title} of transformers" + (f" with {_counted(heads.count)}" if heads.count else ""),
+                title=f"{self.title} of transformers" + (f" with {counted(heads.count)}" if heads.count else ""),
                 build=functools.partial(self._built, settings),
                 facts=self.facts,
-                reason=f"{heads.count} heads: {heads.reason}." if heads.count else "Names and shapes are its own.",
+                reason=f"{counted(heads.count)}: {heads.reason}." if heads.count else f"{self.reason}.",
                 score=self.score - 0.05 * index,
                 notes=(*told, *self.notes),
                 rename=functools.partial(self._renamed, settings),
@@ -169,17 +171,24 @@ def consistent(made: Callable[[], Family | None]) -> Family | None:
         return None
 
 
-def heads(width: int, published: dict[int, tuple[int, str]] | None = None) -> tuple[Heads, ...]:
-    """Numbers of attention heads for a width, the likeliest first."""
+def heads(
+    width: int, published: dict[int, tuple[int, str]] | None = None, standard: tuple[int, ...] = STANDARD
+) -> tuple[Heads, ...]:
+    """Numbers of attention heads for a width, the likeliest first.
+
+    published: width -> heads, and whose; standard: widths for which 64 numbers a head are beyond doubt.
+    """
     known = (published or {}).get(width)
     if known is not None:
         count, who = known
         others = [width // 64] if width % 64 == 0 and width // 64 != count else []
         usual = f"since {who} of width {width:,} has as many"
         return (Heads(count, usual), *(Heads(one, "which makes heads of the usual width 64") for one in others))
-    if width in STANDARD:
+    if width in standard:
         return (Heads(width // 64, f"as in published models of width {width:,}"),)
-    fitting = [one for one in ORDER if width % one == 0 and width // one >= NARROWEST] or [1]
+    usual_first = (width // 64,) if width % 64 == 0 and width >= WIDE else ()
+    tried = dict.fromkeys((*usual_first, *ORDER))
+    fitting = [one for one in tried if width % one == 0 and width // one >= NARROWEST] or [1]
     return tuple(Heads(one, f"which makes heads of width {width // one}") for one in fitting[:MOST_CHOICES])
 
 
@@ -205,5 +214,6 @@ def text(outputs: int, limit: int | None) -> Facts:
     )
 
 
-def _counted(count: int) -> str:
+def counted(count: int) -> str:
+    """A number of heads in words."""
     return f"{count} head" if count == 1 else f"{count} heads"

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Shapes, _index, _layers
+from model_zoo.recognition import Architecture, Finder, Shapes, _index, _layers
 from model_zoo.recognition.published import Settings, classes_of, facts_of, function_of, labelled, order, size_of
 
 SHARE = 0.5  # of all numbers, that the body has at least
@@ -104,3 +104,6 @@ def _build(
         return Planned({prefix: network, **chain}, steps)
 
     return build
+
+
+FINDER = Finder(find)

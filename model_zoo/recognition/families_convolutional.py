@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Shapes
+from model_zoo.recognition import Architecture, Finder, Shapes
 from model_zoo.recognition._family import SCORE, architecture, count, members, models, with_stem
 
 
@@ -271,3 +271,6 @@ def _convnext(shapes: Shapes) -> Iterator[Architecture]:
         stem[1],
         reason="Depths and widths are read off the shapes.",
     )
+
+
+FINDER = Finder(find)

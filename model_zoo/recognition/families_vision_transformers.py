@@ -5,11 +5,13 @@ The weights do not say how many attention heads share a width, so that is a choi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Shapes
+from model_zoo.recognition import Architecture, Finder, Shape, Shapes
 from model_zoo.recognition._family import SCORE, architecture, count, members, models, with_stem
+from model_zoo.recognition._transformers import counted, heads
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -17,13 +19,6 @@ HALF = (0.5, 0.5, 0.5)
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """Members of the two families, one for each likely number of heads."""
     return members((_vit, _torchvision_vit), shapes)
-
-
-def _heads(width: int) -> tuple[int, ...]:
-    """Numbers of attention heads that divide the width, the usual 64 a head first; the weights do not tell."""
-    usual = [width // each for each in (64, 32, 48, 16, 96, 128) if width % each == 0]
-    small = [count for count in (4, 3, 8, 2, 6, 12) if width % count == 0]
-    return tuple(dict.fromkeys([*usual, *small] if width >= 192 else [*small, *usual]))[:4]
 
 
 def _vit(shapes: Shapes) -> Iterator[Architecture]:
@@ -36,53 +31,34 @@ def _vit(shapes: Shapes) -> Iterator[Architecture]:
     if depth < 1 or grid < 1 or patch[2] != patch[3]:
         return
     size = grid * patch[2]
-    pooled = "fc_norm.weight" in shapes or "cls_token" not in shapes
-    for rank, heads in enumerate(_heads(width)):
-        settings = {
-            "img_size": size,
-            "patch_size": patch[2],
-            "in_chans": patch[1],
-            "num_classes": head[0],
-            "embed_dim": width,
-            "depth": depth,
-            "num_heads": heads,
-            "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / width,
-            "qkv_bias": "blocks.0.attn.qkv.bias" in shapes,
-            "qk_norm": "blocks.0.attn.q_norm.weight" in shapes,
-            "init_values": 1e-5 if "blocks.0.ls1.gamma" in shapes else None,
-            "class_token": "cls_token" in shapes,
-            "reg_tokens": shapes["reg_token"][1] if "reg_token" in shapes else 0,
-            "no_embed_class": whole and special > 0 and grid * grid == position[1],
-            "pre_norm": "norm_pre.weight" in shapes,
-            "fc_norm": "fc_norm.weight" in shapes,
-            "global_pool": "avg" if pooled else "token",
-        }
 
-        def build(settings: dict[str, Any] = settings) -> Any:
-            from model_zoo import vision
+    def build(heads: int) -> Any:
+        from model_zoo import vision
 
-            vision.ready()
-            from timm.models.vision_transformer import VisionTransformer
+        vision.ready()
+        from timm.models.vision_transformer import VisionTransformer
 
-            return VisionTransformer(**settings)
-
-        yield architecture(
-            f"timm/vit-{depth}x{width}-patch{patch[2]}/{heads}_heads",
-            f"Vision transformer of timm, {depth} blocks of width {width}, {heads} heads, patches of {patch[2]}",
-            build,
-            head[0],
-            size,
-            patch[1],
-            mean=HALF,
-            std=HALF,
-            reason=f"{width // heads} numbers a head"
-            + (" are the most usual for this width." if rank == 0 else " are possible too."),
-            score=SCORE - 0.01 * rank,
-            notes=(
-                f"The weights do not say how many attention heads there are; {heads} are assumed. Choose another number"
-                " under architecture if yours differs.",
-            ),
+        return VisionTransformer(
+            img_size=size,
+            patch_size=patch[2],
+            in_chans=patch[1],
+            num_classes=head[0],
+            embed_dim=width,
+            depth=depth,
+            num_heads=heads,
+            mlp_ratio=shapes["blocks.0.mlp.fc1.weight"][0] / width,
+            qkv_bias="blocks.0.attn.qkv.bias" in shapes,
+            qk_norm="blocks.0.attn.q_norm.weight" in shapes,
+            init_values=1e-5 if "blocks.0.ls1.gamma" in shapes else None,
+            class_token="cls_token" in shapes,
+            reg_tokens=shapes["reg_token"][1] if "reg_token" in shapes else 0,
+            no_embed_class=whole and special > 0 and grid * grid == position[1],
+            pre_norm="norm_pre.weight" in shapes,
+            fc_norm="fc_norm.weight" in shapes,
+            global_pool="avg" if "fc_norm.weight" in shapes or "cls_token" not in shapes else "token",
         )
+
+    yield from _of_each("timm", depth, width, patch, build, head[0], size, mean=HALF, std=HALF)
 
 
 def _torchvision_vit(shapes: Shapes) -> Iterator[Architecture]:
@@ -91,26 +67,44 @@ def _torchvision_vit(shapes: Shapes) -> Iterator[Architecture]:
     width, depth = position[2], count(shapes, "encoder.layers.encoder_layer_#.")
     size = round((position[1] - 1) ** 0.5) * patch[2]
     mlp = shapes["encoder.layers.encoder_layer_0.mlp.0.weight"][0]
-    for rank, heads in enumerate(_heads(width)):
 
-        def build(heads: int = heads) -> Any:
-            made = models().vision_transformer.VisionTransformer(
-                size, patch[2], depth, heads, width, mlp, num_classes=head[0]
-            )
-            return with_stem(made, "conv_proj.weight", patch)
+    def build(heads: int) -> Any:
+        made = models().vision_transformer.VisionTransformer(
+            size, patch[2], depth, heads, width, mlp, num_classes=head[0]
+        )
+        return with_stem(made, "conv_proj.weight", patch)
 
+    yield from _of_each("torchvision", depth, width, patch, build, head[0], size)
+
+
+def _of_each(
+    library: str,
+    depth: int,
+    width: int,
+    patch: Shape,
+    build: Callable[[int], Any],
+    classes: int,
+    size: int,
+    **more: Any,
+) -> Iterator[Architecture]:
+    """One for each likely number of heads, the usual first."""
+    for rank, one in enumerate(heads(width, standard=())):
         yield architecture(
-            f"torchvision/vit-{depth}x{width}-patch{patch[2]}/{heads}_heads",
-            f"Vision transformer of torchvision, {depth} blocks of width {width}, {heads} heads, patches of {patch[2]}",
-            build,
-            head[0],
+            f"{library}/vit-{depth}x{width}-patch{patch[2]}/{one.count}_heads",
+            f"Vision transformer of {library}, {depth} blocks of width {width}, {counted(one.count)}, patches of"
+            f" {patch[2]}",
+            functools.partial(build, one.count),
+            classes,
             size,
             patch[1],
-            reason=f"{width // heads} numbers a head"
-            + (" are the most usual for this width." if rank == 0 else " are possible too."),
+            reason=f"{counted(one.count)}, {one.reason}.",
             score=SCORE - 0.01 * rank,
             notes=(
-                f"The weights do not say how many attention heads there are; {heads} are assumed. Choose another number"
-                " under architecture if yours differs.",
+                f"The weights do not say how many attention heads there are; {counted(one.count)} are assumed. Choose"
+                " another number under architecture if yours differs.",
             ),
+            **more,
         )
+
+
+FINDER = Finder(find)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_zoo.facts import Facts
-from model_zoo.recognition import Architecture, Shapes, _layers
+from model_zoo.recognition import Architecture, Finder, Shapes, _layers
 from model_zoo.recognition._layers import Layer
 
 PICTURES = {784: (1, 28), 1024: (1, 32), 3072: (3, 32), 12288: (3, 64), 49152: (3, 128), 150528: (3, 224)}
@@ -259,3 +259,6 @@ def _built(
         return Planned(made, steps)
 
     return build
+
+
+FINDER = Finder(find)

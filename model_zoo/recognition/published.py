@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_zoo.facts import Facts
-from model_zoo.recognition import Architecture, Near, Shape, Shapes, _index, _layers
+from model_zoo.recognition import Architecture, Finder, Near, Shape, Shapes, _index, _layers
 from model_zoo.recognition._index import FREE, Entry
 from model_zoo.recognition._libraries import TITLES
 
@@ -265,10 +265,13 @@ def _shapes_of(one: Entry, file: Shapes) -> Any:
     """The shapes of an entry with as many classes as the file seems to have."""
 
     def read() -> Shapes:
-        from model_zoo.recognition.build import shapes
+        from model_zoo.recognition._build import shapes
 
         name, expected = one.head[0]
         own = file.get(name, ())
         return shapes(one.id, classes=own[expected.index(FREE)] if _fits(own, expected) else 1000)
 
     return read
+
+
+FINDER = Finder(find, near)

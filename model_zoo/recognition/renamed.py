@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Shapes, published
+from model_zoo.recognition import Architecture, Finder, Shapes, published
 
 TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 PARTS = {
@@ -75,3 +75,6 @@ def _names(shapes: Shapes) -> dict[str, str] | None:
         else:
             return None
     return found
+
+
+FINDER = Finder(find)

@@ -1,7 +1,8 @@
 """Decoders: GPT-2 and those with Llama's names, as language models or with a classifier on the last token.
 
 What a file cannot say of the Llama family (the base of its rotary positions, the width of a head) is that of the
-published model with its vocabulary and width; where several are published, each is a choice.
+published model of its width, layers and width of keys; where several are published, each is a choice, those with its
+vocabulary first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_zoo.facts import Facts
-from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition import Architecture, Finder, Near, Shapes
 from model_zoo.recognition._transformers import Family, consistent, heads, layers, rows, text
 
 NEXT = Facts(modality="text", task="classification", output="logit")
@@ -81,6 +82,8 @@ class Published:
     head: int
     epsilon: float = 1e-5
     scaling: dict[str, Any] | None = None
+    vocabulary: int = 0
+    reason: str = "Its width, its layers and the width of its keys are the file's"
 
 
 def _stretched(factor: float) -> dict[str, Any]:
@@ -93,24 +96,53 @@ def _stretched(factor: float) -> dict[str, Any]:
     }
 
 
-KNOWN: dict[tuple[int, int], tuple[Published, ...]] = {  # vocabulary, width
-    (32000, 2048): (Published("TinyLlama", 1e4, 64),),
-    (32000, 4096): (
-        Published("Llama-2-7B or Mistral-7B-v0.1", 1e4, 128),
-        Published("Mistral-7B-Instruct-v0.2", 1e6, 128),
-        Published("Llama-7B", 1e4, 128, 1e-6),
+KNOWN: dict[tuple[str, int, int, int], tuple[Published, ...]] = {  # names, width, layers, width of the keys
+    ("Llama", 2048, 22, 256): (Published("TinyLlama", 1e4, 64, vocabulary=32000),),
+    ("Llama", 4096, 32, 4096): (
+        Published("Llama-2-7B", 1e4, 128, vocabulary=32000),
+        Published("Llama-7B", 1e4, 128, 1e-6, vocabulary=32000),
+        Published("CodeLlama-7B", 1e6, 128, vocabulary=32016),
     ),
-    (49152, 576): (Published("SmolLM2-135M", 1e5, 64), Published("SmolLM-135M", 1e4, 64)),
-    (49152, 960): (Published("SmolLM2-360M", 1e5, 64), Published("SmolLM-360M", 1e4, 64)),
-    (49152, 2048): (Published("SmolLM2-1.7B", 1.3e5, 64), Published("SmolLM-1.7B", 1e4, 64)),
-    (128256, 2048): (Published("Llama-3.2-1B", 5e5, 64, scaling=_stretched(32.0)),),
-    (128256, 3072): (Published("Llama-3.2-3B", 5e5, 128, scaling=_stretched(32.0)),),
-    (128256, 4096): (
-        Published("Llama-3.1-8B", 5e5, 128, scaling=_stretched(8.0)),
-        Published("Llama-3-8B", 5e5, 128),
+    ("Llama", 5120, 40, 5120): (
+        Published("Llama-2-13B", 1e4, 128, vocabulary=32000),
+        Published("Llama-13B", 1e4, 128, 1e-6, vocabulary=32000),
+        Published("CodeLlama-13B", 1e6, 128, vocabulary=32016),
     ),
-    (151936, 896): (Published("Qwen2-0.5B", 1e6, 64, 1e-6),),
+    ("Llama", 576, 30, 192): (
+        Published("SmolLM2-135M", 1e5, 64, vocabulary=49152),
+        Published("SmolLM-135M", 1e4, 64, vocabulary=49152),
+    ),
+    ("Llama", 960, 32, 320): (
+        Published("SmolLM2-360M", 1e5, 64, vocabulary=49152),
+        Published("SmolLM-360M", 1e4, 64, vocabulary=49152),
+    ),
+    ("Llama", 2048, 24, 2048): (
+        Published("SmolLM2-1.7B", 1.3e5, 64, vocabulary=49152),
+        Published("SmolLM-1.7B", 1e4, 64, vocabulary=49152),
+    ),
+    ("Llama", 2048, 16, 512): (Published("Llama-3.2-1B", 5e5, 64, scaling=_stretched(32.0), vocabulary=128256),),
+    ("Llama", 3072, 28, 1024): (Published("Llama-3.2-3B", 5e5, 128, scaling=_stretched(32.0), vocabulary=128256),),
+    ("Llama", 4096, 32, 1024): (
+        Published("Llama-3.1-8B", 5e5, 128, scaling=_stretched(8.0), vocabulary=128256),
+        Published("Llama-3-8B", 5e5, 128, vocabulary=128256),
+        Published("Mistral-7B-v0.1", 1e4, 128, vocabulary=32000),
+        Published("Mistral-7B-Instruct-v0.2", 1e6, 128, vocabulary=32000),
+        Published("Mistral-7B-v0.3", 1e6, 128, vocabulary=32768),
+    ),
+    ("Qwen2", 896, 24, 128): (Published("Qwen2-0.5B", 1e6, 64, 1e-6, vocabulary=151936),),
+    ("Qwen2", 1536, 28, 256): (
+        Published("Qwen2-1.5B", 1e6, 128, 1e-6, vocabulary=151936),
+        Published("Qwen2.5-Math-1.5B", 1e4, 128, 1e-6, vocabulary=151936),
+    ),
+    ("Qwen2", 2048, 36, 256): (Published("Qwen2.5-3B", 1e6, 128, 1e-6, vocabulary=151936),),
+    ("Qwen2", 3584, 28, 512): (
+        Published("Qwen2-7B", 1e6, 128, 1e-6, vocabulary=152064),
+        Published("Qwen2.5-Math-7B", 1e4, 128, 1e-6, vocabulary=152064),
+    ),
 }
+ADDED = 1024  # tokens that an owner may have added to a published vocabulary
+WIDE = 3072  # from this width on, heads of 128 are usual; below, heads of 64
+MOST_CHOICES = 3
 
 
 def _llama(shapes: Shapes) -> Iterator[Family]:
@@ -123,7 +155,7 @@ def _llama(shapes: Shapes) -> Iterator[Family]:
     kind = "Qwen3" if f"{layer}q_norm.weight" in shapes else "Qwen2" if f"{layer}q_proj.bias" in shapes else "Llama"
     if "model.layers.0.pre_feedforward_layernorm.weight" in shapes:
         return  # Gemma 2: other norms
-    for index, known in enumerate(_published(shapes, kind, vocabulary, width, queries, keys)):
+    for index, known in enumerate(_published(shapes, kind)):
         settings: dict[str, Any] = {
             "vocab_size": vocabulary,
             "hidden_size": width,
@@ -153,6 +185,7 @@ def _llama(shapes: Shapes) -> Iterator[Family]:
             "text" if outputs else "next token",
             text(outputs, 512) if outputs else Facts(limit=512).over(NEXT),
             notes=notes if outputs else (*notes, SAID),
+            reason=known.reason,
             score=0.9 - 0.05 * index,
             added=_tied if settings["tie_word_embeddings"] else None,
         )
@@ -162,16 +195,33 @@ def _tied(own: dict[str, Any]) -> dict[str, Any]:
     return {"lm_head.weight": own["model.embed_tokens.weight"]}
 
 
-def _published(shapes: Shapes, kind: str, vocabulary: int, width: int, queries: int, keys: int) -> Iterator[Published]:
-    """Those of this vocabulary and width, else what is usual for the family."""
+def _published(shapes: Shapes, kind: str) -> Iterator[Published]:
+    """Models of this width, with as many layers and keys as wide; else what is usual for the family."""
+    vocabulary, width = shapes["model.embed_tokens.weight"]
+    queries, keys = (rows(shapes, f"model.layers.0.self_attn.{one}_proj.weight") for one in "qk")
+    found = [
+        one
+        for one in KNOWN.get((kind, width, layers(shapes, "model.layers."), keys), ())
+        if _divides(one.head, queries, keys)
+    ]
+    if found:
+        apart = [abs(one.vocabulary - vocabulary) for one in found]
+        near = [(far, one) for far, one in zip(apart, found, strict=True) if far <= min(apart) + ADDED]
+        yield from (one for _, one in sorted(near, key=lambda pair: pair[0]))
+        return
+    base, epsilon = (1e4, 1e-5) if kind == "Llama" else (1e6, 1e-6)
     norm = shapes.get("model.layers.0.self_attn.q_norm.weight")
-    found = KNOWN.get((vocabulary, width), ())
-    if norm or not found:
-        base, epsilon = (1e4, 1e-5) if kind == "Llama" else (1e6, 1e-6)
-        fitting = (
-            (norm[0],) if norm else [one for one in (64, 128, 80, 32, 16, 8) if not queries % one and not keys % one]
-        )
-        found = tuple(Published(f"those of {kind} with heads of {one}", base, one, epsilon) for one in fitting[:3])
-    for one in found:
-        if not queries % one.head and not keys % one.head:
-            yield one
+    usual = (128, 64) if width >= WIDE else (64, 128)
+    fitting = [one for one in (norm or (*usual, 80, 96, 32, 16, 8)) if _divides(one, queries, keys)]
+    for one in fitting[:MOST_CHOICES]:
+        reason = f"usual for a width of {width:,}" if one == usual[0] else "it divides queries and keys"
+        reason = "as wide as the norm of its queries" if norm else reason
+        yield Published(f"those of {kind} with heads of {one}", base, one, epsilon, reason=f"Heads of {one}: {reason}")
+
+
+def _divides(head: int, queries: int, keys: int) -> bool:
+    """Whether queries and keys can be split into heads of this width, as many queries for each key."""
+    return keys > 0 and not keys % head and not queries % keys and head % 2 == 0
+
+
+FINDER = Finder(find, near)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition import Architecture, Finder, Near, Shapes
 from model_zoo.recognition._transformers import BUFFERS, Family, Heads, consistent, heads, layers, refused, rows, text
 
 PUBLISHED = {384: (12, "MiniLM"), 312: (12, "TinyBERT"), 128: (2, "BERT-tiny")}
@@ -251,3 +251,6 @@ def _without_scores(inside: str, others: set[str]) -> Architecture:
             " classifier of transformers."
         )
     return refused("encoder", f"{whose} encoder without a classifier", sentence)
+
+
+FINDER = Finder(find, near)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from model_zoo.facts import IMAGENET_MEAN, IMAGENET_STD, Facts
-from model_zoo.recognition import Architecture, Near, Shapes
+from model_zoo.recognition import Architecture, Finder, Near, Shapes
 from model_zoo.recognition._transformers import Family, consistent, heads, layers, rows
 
 PATCHES = "embeddings.patch_embeddings.projection.weight"
@@ -104,3 +104,6 @@ def _convnext(shapes: Shapes) -> Family | None:
     return Family(
         "convnext", "ConvNeXt classifier", "ConvNextForImageClassification", "ConvNextConfig", settings, "image", facts
     )
+
+
+FINDER = Finder(find, near)

@@ -8,12 +8,12 @@ import torch
 from corpus_files.state_dicts import of_timm, published, stirred
 from torch import nn
 
-from model_zoo import recognition, vision
+from model_zoo import discovery, recognition, vision
 from model_zoo.facts import Facts
 from model_zoo.formats._checkpoints import Weights
 from model_zoo.formats._torchfile import Claim
 from model_zoo.formats._weights import blank, network_of
-from model_zoo.recognition import Architecture, _index, _layers, build
+from model_zoo.recognition import Architecture, _build, _index, _layers
 
 
 def opened(state, **said):
@@ -51,7 +51,7 @@ PUBLISHED = (
 
 @pytest.mark.parametrize("identity", PUBLISHED)
 def test_a_published_architecture_is_found_with_its_number_of_classes(identity):
-    found = recognition.recognise(build.shapes(identity, classes=11))
+    found = recognition.recognise(_build.shapes(identity, classes=11))
     entries = {one.id: one for one in _index.index().entries}
     wanted = {identity, entries[identity].twin} - {""}
     assert wanted & {one.id for one in found}, [one.id for one in found]
@@ -80,7 +80,7 @@ def test_recognising_imports_no_torch():
 
 
 def test_a_vision_transformer_for_other_pictures_says_their_size():
-    found = recognition.recognise(build.shapes("timm/vit_tiny_patch16_224", classes=5, size=(320, 320), channels=1))
+    found = recognition.recognise(_build.shapes("timm/vit_tiny_patch16_224", classes=5, size=(320, 320), channels=1))
     assert found[0].facts.size == (320, 320)
     assert found[0].facts.channels == 1
     assert found[0].facts.mean == ()
@@ -88,7 +88,7 @@ def test_a_vision_transformer_for_other_pictures_says_their_size():
 
 
 def test_names_that_two_libraries_share_are_one_where_the_function_is_one():
-    found = recognition.recognise(build.shapes("timm/resnet50", classes=7))
+    found = recognition.recognise(_build.shapes("timm/resnet50", classes=7))
     assert found[0].id == "torchvision/resnet50"
     assert "the same function as timm/resnet50" in found[0].reason
     assert "timm/resnet50" not in [one.id for one in found]
@@ -96,7 +96,7 @@ def test_names_that_two_libraries_share_are_one_where_the_function_is_one():
 
 
 def test_names_that_two_functions_share_are_a_choice_with_reasons():
-    found = recognition.recognise(build.shapes("timm/efficientnet_b0", classes=7))
+    found = recognition.recognise(_build.shapes("timm/efficientnet_b0", classes=7))
     assert [one.id for one in found][:2] == ["timm/efficientnet_b0", "timm/tf_efficientnet_b0"]
     assert (
         "timm/tf_efficientnet_b0, timm/efficientnet_blur_b0 fit as well, with other colours, padding" in found[0].reason
@@ -104,7 +104,7 @@ def test_names_that_two_functions_share_are_a_choice_with_reasons():
 
 
 def test_the_usual_vision_transformer_comes_before_its_relatives():
-    found = recognition.recognise(build.shapes("timm/vit_base_patch16_224", classes=7, size=(384, 384)))
+    found = recognition.recognise(_build.shapes("timm/vit_base_patch16_224", classes=7, size=(384, 384)))
     assert found[0].id == "timm/vit_base_patch16_384"
     assert "timm/vit_base_patch16_224" not in [one.id for one in found]
     assert any("deit_base" in one.id for one in found)  # the same function of photos with other means
@@ -284,7 +284,7 @@ FAMILIES = {
             patch_size=8,
             embed_dim=128,
             depth=2,
-            num_heads=4,
+            num_heads=8,
             num_classes=4,
             class_token=False,
             global_pool="avg",
@@ -390,8 +390,27 @@ def test_every_architecture_that_is_proposed_is_whole():
 
 
 def test_the_nearest_family_is_told():
-    shapes = build.shapes("timm/convnext_tiny", classes=3)
+    shapes = _build.shapes("timm/convnext_tiny", classes=3)
     shapes["stages.0.blocks.0.conv_dw.weight"] = (96, 1, 9, 9)
     near = recognition.nearest(shapes)
     assert near[0].likeness > 0.9
     assert "convnext" in near[0].id
+
+
+def test_a_family_that_does_not_import_is_listed_and_leaves_the_others_to_answer(monkeypatch) -> None:
+    whole = discovery.importlib.import_module
+
+    def importing(name: str):
+        if name.endswith("recognition.plain"):
+            raise SyntaxError("somebody's slip")
+        return whole(name)
+
+    monkeypatch.setattr(discovery.importlib, "import_module", importing)
+    discovery.discover.cache_clear()
+    try:
+        shapes = {name: tuple(one.shape) for name, one in vision.torchvision().models.resnet18().state_dict().items()}
+        assert recognition.recognise(shapes)[0].id == "torchvision/resnet18"
+        (found,) = recognition.broken()
+        assert (found.name, found.reason) == ("plain", "SyntaxError: somebody's slip")
+    finally:
+        discovery.discover.cache_clear()

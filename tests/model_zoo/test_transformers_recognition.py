@@ -130,12 +130,71 @@ def test_widths_that_nobody_published_offer_what_divides_them():
 
 
 def test_smollm_is_one_of_two_by_its_positions():
-    settings = {"vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 2, "num_attention_heads": 9,
+    settings = {"vocab_size": 49152, "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9,
                 "num_key_value_heads": 3, "intermediate_size": 1536, "tie_word_embeddings": True}  # fmt: skip
     shapes = shapes_of(on_meta("LlamaForCausalLM", "LlamaConfig", settings))
     shapes.pop("lm_head.weight")
     found = recognise(shapes)
     assert [one.title.split("(")[1].split(")")[0] for one in found] == ["SmolLM2-135M", "SmolLM-135M"]
+
+
+HEADS = {  # as published: names, vocabulary, width, layers, heads, heads of the keys, width of a head, base
+    "Qwen2-0.5B": ("Qwen2", 151936, 896, 24, 14, 2, 64, 1e6),
+    "Qwen2-1.5B": ("Qwen2", 151936, 1536, 28, 12, 2, 128, 1e6),
+    "Qwen2.5-3B": ("Qwen2", 151936, 2048, 36, 16, 2, 128, 1e6),
+    "Qwen2-7B": ("Qwen2", 152064, 3584, 28, 28, 4, 128, 1e6),
+    "Llama-2-7B": ("Llama", 32000, 4096, 32, 32, 32, 128, 1e4),
+    "Llama-2-13B": ("Llama", 32000, 5120, 40, 40, 40, 128, 1e4),
+    "Llama-3.2-1B": ("Llama", 128256, 2048, 16, 32, 8, 64, 5e5),
+    "Llama-3.2-3B": ("Llama", 128256, 3072, 28, 24, 8, 128, 5e5),
+    "Llama-3.1-8B": ("Llama", 128264, 4096, 32, 32, 8, 128, 5e5),  # with eight tokens of an owner's
+    "Mistral-7B-v0.1": ("Llama", 32000, 4096, 32, 32, 8, 128, 1e4),
+    "TinyLlama": ("Llama", 32003, 2048, 22, 32, 4, 64, 1e4),
+    "SmolLM2-135M": ("Llama", 49152, 576, 30, 9, 3, 64, 1e5),
+}
+
+
+def decoder(kind, vocabulary, width, depth, queries, keys, head, **more):
+    """Shapes of a decoder with Llama's names, as far as recognition reads them."""
+    layer = "model.layers.0."
+    shapes = {
+        "model.embed_tokens.weight": (vocabulary, width),
+        f"{layer}self_attn.q_proj.weight": (queries * head, width),
+        f"{layer}self_attn.k_proj.weight": (keys * head, width),
+        f"{layer}mlp.gate_proj.weight": (4 * width, width),
+        f"model.layers.{depth - 1}.input_layernorm.weight": (width,),
+    }
+    return shapes | ({f"{layer}self_attn.q_proj.bias": (queries * head,)} if kind == "Qwen2" else {})
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_of_published_decoders_are_theirs(name):
+    *own, base = HEADS[name]
+    first = next(iter(transformers_decoders._families(decoder(*own))))
+    assert f"({name})" in first.title
+    found = first.settings
+    assert (found["num_attention_heads"], found["num_key_value_heads"], found["head_dim"]) == tuple(own[4:])
+    assert found["rope_theta"] == base
+
+
+def test_heads_that_nobody_published_are_choices_with_reasons():
+    """A width of keys of 192 leaves no 128; a wide network has 128 first; no key is shared by half a query."""
+    found = list(recognise(decoder("Llama", 5000, 1152, 7, 18, 3, 64)))
+    assert [one.id.rpartition("-")[2] for one in found] == ["64", "96", "32"]
+    assert [one.reason for one in found[:2]] == [
+        "Heads of 64: usual for a width of 1,152.",
+        "Heads of 96: it divides queries and keys.",
+    ]
+    found = list(recognise(decoder("Qwen2", 151936, 8192, 80, 64, 8, 128)))
+    assert found[0].id == "transformers/qwen2-qwen2-with-heads-of-128"
+    assert not list(recognise(decoder("Llama", 5000, 1024, 7, 3, 2, 64)))
+
+
+def test_one_head_is_one_head():
+    shapes = shapes_of(
+        on_meta("BertForSequenceClassification", "BertConfig", {**SIZES, "hidden_size": 10, "num_attention_heads": 1})
+    )
+    assert recognise(shapes)[0].reason.startswith("1 head: ")
 
 
 def test_names_of_old_files_are_read(tmp_path):

@@ -1,4 +1,4 @@
-"""Makes the index of published architectures from the installed libraries: python -m model_zoo.recognition.build
+"""Makes the index of published architectures from the installed libraries: python -m model_zoo.recognition._build
 
 Every classification network of torchvision, timm and model_zoo/architectures is made a few times on the meta device,
 with other numbers of classes, channels and pixels; the axes that follow are free in the index, so nothing is assumed
