@@ -12,7 +12,7 @@ from model_zoo.facts import Facts
 from model_zoo.files import Opened
 from model_zoo.formats import _hf_weights
 from model_zoo.formats._hf_files import PLAIN, Files
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 ARGUMENTS = ("img_size", "global_pool")  # of a constructor; others may name files
 RESAMPLE = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -29,7 +29,7 @@ def open_timm(files: Files, config: dict[str, Any], scratch: Path) -> Opened:
     vision.ready()
     import timm
 
-    from model_zoo.formats._weights import blank
+    from model_zoo.formats._weights import blank, parameters
 
     name, about = config["architecture"], config.get("pretrained_cfg")
     about = about if isinstance(about, dict) else config
@@ -38,7 +38,7 @@ def open_timm(files: Files, config: dict[str, Any], scratch: Path) -> Opened:
             f"config.json in {files.name} names the architecture {name[:60]!r}, which timm {timm.__version__} does not"
             " have; install the version of timm that saved it."
         )
-    tensors = _hf_weights.load(files, scratch)
+    tensors, notes = _hf_weights.load(files, scratch)
     count = config.get("num_classes", about.get("num_classes"))
     size = about.get("input_size")
     size = size if isinstance(size, list) and len(size) == 3 and all(isinstance(one, int) for one in size) else None
@@ -50,18 +50,18 @@ def open_timm(files: Files, config: dict[str, Any], scratch: Path) -> Opened:
             network = timm.create_model(name, num_classes=count, in_chans=size[0] if size else 3, **given)
         network.load_state_dict(tensors, assign=True)
     except Exception as error:  # constructors raise errors of many kinds
-        found = " ".join(str(error).partition(":")[2].split())[:160].rstrip(". ")
+        _, _, found = quoted(error, 400).partition(": ")
         raise UserError(
             f"The weights in {files.name} are not those of {name} with {count} classes, as its config.json says:"
-            f" {found or type(error).__name__}. Give the config.json that was saved with them."
+            f" {found[:160] or quoted(error)}. Give the config.json that was saved with them."
         ) from error
     labels = config.get("label_names", about.get("label_names"))
     named = isinstance(labels, list) and len(labels) == count
-    millions = sum(one.numel() for one in network.parameters()) / 1e6
     return Opened(
         network.float().eval().requires_grad_(False),
         _facts(about, size, tuple(map(str, labels)) if named and labels else ()),
-        f"{name} of timm, {millions:,.1f} million parameters, {count} outputs",
+        f"{name} of timm, {parameters(network)}, {count} outputs",
+        notes,
     )
 
 

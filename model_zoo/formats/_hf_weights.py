@@ -1,15 +1,18 @@
-"""The weights of a Hugging Face folder as named tensors: safetensors, in one file or in shards, else a state dict that
-torch reads with weights_only. Other containers are told apart and refused with what to do.
+"""The weights of a Hugging Face folder as named tensors: safetensors, in one file or in shards, else a state dict of
+torch.save. Both are read as bare weights are. Other containers are told apart and refused with what to do.
 """
 
 from __future__ import annotations
 
-import json
-import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_zoo.files import ModelFile
+from model_zoo.formats import _checkpoints, _torchfile, safetensors
+from model_zoo.formats._checkpoints import Weights
 from model_zoo.formats._hf_files import MIB, PLAIN, Files
+from model_zoo.formats._torchfile import MOST_TENSORS, Claim
 from model_zoo.types import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +20,7 @@ if TYPE_CHECKING:
 
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-MOST_HEADER = 16 * MIB
-MOST_TENSORS = 50_000
+MOST_INDEX = 16 * MIB
 ELSEWHERE = {  # ending -> what it is
     ".h5": "TensorFlow's",
     ".msgpack": "Flax's",
@@ -37,14 +39,29 @@ QUANTISED = {  # what the name of a tensor ends with -> who packed it
 }
 
 
-def load(files: Files, scratch: Path) -> dict[str, torch.Tensor]:
-    """Every tensor by its name; UserError says what is missing, damaged or quantised."""
-    tensors: dict[str, torch.Tensor] = {}
+def load(files: Files, scratch: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """Every tensor by its name, and notes; UserError says what is missing, damaged or quantised."""
+    claims: dict[str, Claim] = {}
+    notes: dict[str, None] = {}
     for name in shards(files):
-        path = files.path(name, scratch)
-        tensors |= _safetensors(path, name, files) if name.endswith(".safetensors") else _pickled(path, name, files)
-    refuse_quantised(tensors, files.name)
-    return tensors
+        found = _weights(ModelFile(files.path(name, scratch), f"{name} in {files.name}"))
+        claims |= found.claims
+        notes |= dict.fromkeys(found.notes)
+    refuse_quantised(claims, files.name)
+    return {name: one.read() for name, one in claims.items()}, tuple(notes)
+
+
+def _weights(file: ModelFile) -> Weights:
+    """What one file holds, by the readers of bare weights: no code in it is run."""
+    if file.path.suffix == ".safetensors":
+        return Weights(safetensors.claims(file))
+    if not _torchfile.is_torch(file):
+        raise UserError(
+            f"{file.name} was not written by torch.save, or is damaged; save the model as safetensors with"
+            " model.save_pretrained(folder)."
+        )
+    found = _torchfile.contents(file)
+    return _checkpoints.weights(found.tree, file.name, found.foreign)
 
 
 def shards(files: Files) -> tuple[str, ...]:
@@ -76,7 +93,7 @@ def shards(files: Files) -> tuple[str, ...]:
 
 
 def _indexed(files: Files, index: str) -> tuple[str, ...]:
-    placed = files.json(index, MOST_HEADER).get("weight_map")
+    placed = files.json(index, MOST_INDEX).get("weight_map")
     if not isinstance(placed, dict) or not placed or len(placed) > MOST_TENSORS:
         raise UserError(f"{index} in {files.name} does not say where the weights are; save the model again.")
     named = sorted({str(one) for one in placed.values()})
@@ -93,53 +110,9 @@ def _indexed(files: Files, index: str) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _safetensors(path: Path, name: str, files: Files) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > path.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            if length > MOST_HEADER:
-                raise UserError(f"{name} in {files.name} has a header of {length >> 20} MiB; no model needs that.")
-            count = len(json.loads(file.read(length)))
-        if count > MOST_TENSORS:
-            raise UserError(f"{name} in {files.name} has {count:,} tensors; no model needs more than {MOST_TENSORS:,}.")
-        return load_file(path)
-    except (SafetensorError, struct.error, OSError, ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{name} in {files.name} is damaged or was cut off; copy or download it again.") from error
-
-
-def _pickled(path: Path, name: str, files: Files) -> dict[str, torch.Tensor]:
-    """A pickled state dict, by a reader that knows tensors alone; its code is never run."""
-    import torch
-
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # its reader raises errors of many kinds on bytes that are none of its own
-        raise UserError(
-            f"{name} in {files.name} holds more than tensors, or is damaged; save the model as safetensors with"
-            " model.save_pretrained(folder)."
-        ) from error
-    if not isinstance(found, dict) or not all(
-        isinstance(key, str) and isinstance(one, torch.Tensor) for key, one in found.items()
-    ):
-        raise UserError(f"{name} in {files.name} is no state dict; save the model with model.save_pretrained(folder).")
-    for key, one in found.items():
-        if one.layout == torch.strided and one.numel() * one.element_size() > one.untyped_storage().nbytes():
-            raise UserError(
-                f"{key[:60]} in {name} claims {one.numel():,} numbers and holds fewer; save the model again."
-            )
-    return found
-
-
-def refuse_quantised(tensors: dict[str, torch.Tensor], name: str) -> None:
+def refuse_quantised(names: Iterable[str], name: str) -> None:
     """UserError where weights are packed in a way that only their own library runs."""
-    for key in tensors:
+    for key in names:
         whose = next((who for ending, who in QUANTISED.items() if key.endswith(ending)), "")
         if whose:
             raise UserError(quantised(name, whose))

@@ -185,7 +185,8 @@ def longest(body: Any, said: int | None) -> int:
 
 def told(body: Any, outputs: int | None, kind: str) -> str:
     """The network in a few words."""
-    millions = sum(one.numel() for one in body.parameters()) / 1e6
+    from model_zoo.formats._weights import parameters
+
     what = "tokens" if kind == "next token" else "outputs"
     counted = f", {outputs:,} {what if outputs != 1 else what.rstrip('s')}" if outputs else ""
-    return f"{type(body).__name__} of transformers, {millions:,.1f} million parameters{counted}"
+    return f"{type(body).__name__} of transformers, {parameters(body)}{counted}"

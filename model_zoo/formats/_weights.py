@@ -74,12 +74,11 @@ def network_of(weights: Weights, said: Facts, name: str) -> Opened:
     if proven is None:
         raise UserError(_unknown(claims, name))
     network, one = proven
-    count = sum(each.numel() for each in network.parameters())
     choices = tuple(Choice(each.id, each.title, each.reason) for each in found)
     return Opened(
         network=network,
         guess=one.facts,
-        what=f"{one.title}, {_millions(count)} parameters",
+        what=f"{one.title}, {parameters(network)}",
         notes=(*notes, *stripped, *read, *one.notes),
         choices=choices if len(choices) > 1 else (),
         input=one.input,
@@ -202,5 +201,7 @@ def _unknown(claims: Mapping[str, Claim], name: str) -> str:
     )
 
 
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
+def parameters(network: Any) -> str:
+    """How many parameters a network has, in words."""
+    count = sum(one.numel() for one in network.parameters())
+    return f"{count / 1e6:,.1f} million parameters" if count >= 1e6 else f"{count:,} parameters"

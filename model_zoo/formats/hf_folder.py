@@ -63,7 +63,7 @@ def open_folder(file: ModelFile, said: Facts) -> Opened:
         with tempfile.TemporaryDirectory(prefix="hf_") as scratch, quiet() as transformers:
             if _hf_timm.is_one(config):
                 return _hf_timm.open_timm(files, config, Path(scratch))
-            tensors = _hf_weights.load(files, Path(scratch))
+            tensors, read = _hf_weights.load(files, Path(scratch))
             found = describe(config, len(tensors), file.name, transformers)
             body, notes = assembled(found.network, found.config, tensors, file.name)
             del tensors
@@ -79,7 +79,7 @@ def open_folder(file: ModelFile, said: Facts) -> Opened:
         raise UserError(
             f"{file.name} needs the library {error.name}, which is not installed; run: pip install {error.name}."
         ) from error
-    notes = (*found.notes, *notes)
+    notes = (*read, *found.notes, *notes)
     if found.kind == "image":
         return _pictures(files, config, found, body, notes)
     return _texts(files, found, body, tokenizer, said, notes)

@@ -43,6 +43,8 @@ def claims(file: ModelFile) -> dict[str, Claim]:
             f"The header of {file.name} is {length:,} bytes long, and no model needs more than"
             f" {MOST_HEADER >> 20} MiB; save it again with safetensors.torch.save_file."
         )
+    if 8 + length > file.size:
+        raise _damaged(file, "its header is longer than the file")
     with file.open() as raw:
         raw.seek(8)
         text = raw.read(length)
