@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 COOKIE = "assay_owner"
+UPLOAD, EXAMINED = "adding", "examined"  # ids: of the upload whose form is open, of the model that is checked up
 _KEY, _PAGES = "selection", "pages"
 
 
@@ -65,6 +66,11 @@ def go(page: str) -> None:
     known = st.session_state.get(_PAGES, {})
     if page in known:
         st.switch_page(known[page])
+
+
+def edit(id: str | None) -> None:
+    """Let the screen for one's own model show the form of this upload; None: the drop zone."""
+    st.session_state[UPLOAD] = id
 
 
 def owner() -> str:

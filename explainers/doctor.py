@@ -47,7 +47,7 @@ def examine(model: Model, raw: Any = None, name: str = "") -> Diagnosis:
         with model.frozen():
             patient = Patient(model, sample, training)
             seconds = _timed(lambda: patient.run(patient.inputs))
-            findings = tuple(found for one in exams() if (found := _looked(one, patient)) is not None)
+            findings = tuple(found for one in exams() if (found := _looked(one, patient)) is not None) + _not_loaded()
             backward, memory = _backward(patient)
             parts = _parts(patient)
     own = () if patient.module is None else (*patient.module.parameters(), *patient.module.buffers())
@@ -114,6 +114,16 @@ def _looked(exam: Exam, patient: Patient) -> Finding | None:
     except Exception as error:  # a stranger's network may raise anything
         said = " ".join(str(error).split())[:160] or type(error).__name__
         return Finding(exam.id, exam.label, Verdict.UNTESTABLE, f"This could not be looked at; the model said: {said}.")
+
+
+def _not_loaded() -> tuple[Finding, ...]:
+    """Exams that did not import, so that nobody takes their silence for good news."""
+    from explainers.types import Verdict
+
+    return tuple(
+        Finding(one.name, one.name, Verdict.UNTESTABLE, f"This was not looked at; its file did not load: {one.reason}.")
+        for one in broken()
+    )
 
 
 def _training(model: Model) -> tuple[str, ...]:

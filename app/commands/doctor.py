@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from app import given, terminal
+from app import broken, given, terminal
 from app.commands import naming
 from app.components.sizes import size
 from explainers.diagnosis import Diagnosis, Part
@@ -91,4 +91,6 @@ def _host(found: Host) -> str:
         (f"  {'✓' if one.holds else '✕'} {one.label}", "holds" if one.holds else "missing", one.sentence)
         for one in found.barriers
     ]
-    return "\n".join([terminal.paragraph(found.sentence), "", terminal.clean(found.system), terminal.table(rows)])
+    lines = [terminal.paragraph(found.sentence), "", terminal.clean(found.system), terminal.table(rows)]
+    failed = [terminal.paragraph(one) for one in broken.sentences()]
+    return "\n".join([*lines, "", *failed] if failed else lines)

@@ -100,7 +100,7 @@ def _run(runtime: Any, requests: list[Request]) -> tuple[list[Explanation], bool
                 found.append(watched(runtime, job))
             except UserError as error:
                 failed = True
-                naming.tell(f"{runtime.job(job).title}: {error}")
+                naming.tell(f"{runtime.job(job, COMMAND_LINE).title}: {error}")
                 continue
             try:
                 print(("\n" if len(found) > 1 else "") + terminal.shown(found[-1]), flush=True)
@@ -108,8 +108,8 @@ def _run(runtime: Any, requests: list[Request]) -> tuple[list[Explanation], bool
                 unheard()
     except BaseException:
         for job in jobs:
-            if runtime.job(job).status in ("queued", "running"):
-                runtime.cancel(job)
+            if runtime.job(job, COMMAND_LINE).status in ("queued", "running"):
+                runtime.cancel(job, COMMAND_LINE)
         raise
     return found, failed
 
@@ -119,11 +119,11 @@ def watched(runtime: Any, job: str) -> Explanation:
     line = terminal.Progress()
     try:
         version = -1
-        while (now := runtime.job(job)).status in ("queued", "running"):
+        while (now := runtime.job(job, COMMAND_LINE)).status in ("queued", "running"):
             if now.version != version:
                 version = now.version
                 line.show(now)
             time.sleep(0.02)
     finally:
         line.clear()
-    return runtime.result(job)
+    return runtime.result(job, COMMAND_LINE)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from app import terminal
+from app import broken, terminal
 from app.commands import naming
 from explainers.runtime.types import COMMAND_LINE
 from model_zoo.facts import Facts
@@ -58,8 +58,8 @@ def models(chosen: argparse.Namespace) -> None:
     if own:
         print("\nYour own:")
         print(terminal.table(_row(one.card) if one.card else (one.id, "not described", one.name) for one in own))
-    for broken in catalogue.broken():
-        naming.tell(f"the model {broken.name} did not load: {broken.reason}")
+    for sentence in broken.sentences():
+        naming.tell(sentence)
 
 
 def methods(chosen: argparse.Namespace) -> None:

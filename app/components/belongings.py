@@ -18,20 +18,15 @@ from model_zoo.types import ModelCard
 SHOWN = 20  # inputs at once
 
 
-def add() -> None:
-    """Show the drop zone of the screen for one's own model."""
-    edit(None)
-
-
 def edit(id: str | None) -> None:
-    """Show the form of an upload; the drop zone for None."""
-    st.session_state["adding"] = id
+    """Go to the form of an upload; to the drop zone for None."""
+    state.edit(id)
     state.go("add")
 
 
 def examine(id: str) -> None:
     """Show the check-up of a model."""
-    st.session_state["examined"] = id
+    st.session_state[state.EXAMINED] = id
     state.go("doctor")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -18,11 +17,9 @@ from model_zoo import opening
 from model_zoo.files import Trust
 from model_zoo.types import UserError
 
-OpenForm = Callable[[str | None], None]
 
-
-def draw(open_form: OpenForm) -> None:
-    """The drop zone, a path of the server, what is unfinished, and what opens; open_form(id) shows an upload's form."""
+def draw() -> None:
+    """The drop zone, a path of the server, what is unfinished, and what opens."""
     st.html(
         '<h1 class="as-headline">Your own model</h1><div class="as-quiet">Bring the file that you have: weights alone '
         "will do. What it is is found from the file itself, and you are asked only for what it does not say.</div>"
@@ -30,15 +27,15 @@ def draw(open_form: OpenForm) -> None:
     host.banner()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        file = receiving.drop(f"Drop a model file here, up to {config.UPLOAD_MB >> 10} GB", "model")
+        file = receiving.drop(f"Drop a model file here, up to {config.UPLOAD_MB >> 10} GiB", "model")
         if file is not None:
-            _receive(file, open_form)
+            _receive(file)
         told("model")
         if server_files():
-            _server_file(open_form)
+            _server_file()
         if shared().runtime.shared:
             caption("This workspace is shared: everybody who can open this page sees the models in it.")
-        _unfinished(open_form)
+        _unfinished()
     with right:
         _formats()
 
@@ -48,11 +45,11 @@ def server_files() -> bool:
     return bool(os.environ.get(config.MODELS))
 
 
-def _receive(file: Any, open_form: OpenForm) -> None:
+def _receive(file: Any) -> None:
     """Copy it into the store at once, and let the browser's copy go."""
     with st.spinner(f"Copying {plain(file.name)}, {size(file.size)} …"):
         try:
-            _open(open_form, shared().runtime.receive(file, file.name, state.owner()))
+            _open(shared().runtime.receive(file, file.name, state.owner()))
         except UserError as error:
             st.session_state["told/model"] = str(error)
         finally:
@@ -60,7 +57,7 @@ def _receive(file: Any, open_form: OpenForm) -> None:
     st.rerun()
 
 
-def _server_file(open_form: OpenForm) -> None:
+def _server_file() -> None:
     with st.form("server-file", border=False):
         st.text_input(
             "Or a file or folder on this server",
@@ -70,16 +67,16 @@ def _server_file(open_form: OpenForm) -> None:
         )
         if st.form_submit_button("Open it", icon=":material/folder_open:"):
             try:
-                _open(open_form, shared().runtime.attach(st.session_state["server-path"].strip(), state.owner()))
+                _open(shared().runtime.attach(st.session_state["server-path"].strip(), state.owner()))
             except UserError as error:
                 notice(str(error))
             else:
                 st.rerun()
 
 
-def _open(open_form: OpenForm, upload: Upload) -> None:
+def _open(upload: Upload) -> None:
     st.session_state.pop("told/model", None)
-    open_form(upload.id)
+    state.edit(upload.id)
 
 
 def told(key: str) -> None:
@@ -88,14 +85,14 @@ def told(key: str) -> None:
         notice(st.session_state[f"told/{key}"])
 
 
-def _unfinished(open_form: OpenForm) -> None:
+def _unfinished() -> None:
     """Uploads that are not described yet."""
     for one in shared().runtime.uploads(state.owner()):
         if one.card is None:
             with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"unfinished-{one.id}"):
                 st.html(f'<div class="as-run"><div><b>{escape(one.title)}</b><br><span class="as-quiet">'
                         f"{escape(one.name)} · {size(one.size)} · not described yet</span></div></div>")  # fmt: skip
-                st.button("Go on", key=f"act/go-on/{one.id}", on_click=open_form, args=(one.id,))
+                st.button("Go on", key=f"act/go-on/{one.id}", on_click=state.edit, args=(one.id,))
 
 
 def _formats() -> None:

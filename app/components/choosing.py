@@ -115,7 +115,7 @@ def _about(card: ModelCard, own: dict[str, Upload]) -> str:
 
 def _stored(digest: str) -> bool:
     try:
-        shared().runtime.read(digest, state.owner())
+        shared().runtime.name(digest, state.owner())
     except UserError:
         return False
     return True

@@ -27,7 +27,7 @@ IMAGES = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff")
 THUMBNAIL = 160  # pixels
 TABLE, FEW = 620, 7  # pixels of the rows to choose from; rows that need no scrolling
 COLUMNS, ROWS = 6, 1000  # of a CSV that are shown to choose from
-FIRST_ROW = "first row.json"
+FIRST_ROW = "first row"
 LARGEST = 64  # MiB of an input
 
 
@@ -55,7 +55,7 @@ def best(card: ModelCard) -> Selection:
     if not card.columns:
         return Selection(card.id, shared().runtime.put(b"", ""), "")
     row = saying.first_row(shared().runtime.upload(card.id, state.owner()).facts, card.columns)
-    return Selection(card.id, shared().runtime.put(json.dumps(row).encode(), FIRST_ROW), FIRST_ROW)
+    return Selection(card.id, shared().runtime.put(json.dumps(row).encode(), FIRST_ROW, state.owner()), FIRST_ROW)
 
 
 @answering
@@ -283,4 +283,4 @@ def _close() -> None:
 @answering
 def _picked(model: str, rows: tuple[dict[str, Any], ...], name: str) -> None:
     number = st.session_state["csv-row"]
-    _give(model, json.dumps(rows[number - 1]).encode(), f"row {number} of {name}")
+    _give(model, json.dumps(rows[number - 1]).encode(), f"{name}, row {number}")

@@ -61,7 +61,7 @@ def finished(found: list[Job]) -> dict[str, Explanation]:
     for job in found:
         if job.status == "done":
             try:
-                done[job.id] = shared().runtime.result(job.id)
+                done[job.id] = shared().runtime.result(job.id, state.owner())
             except UserError:
                 continue  # its panel says why
     return done
@@ -119,7 +119,7 @@ def _running(job: Job, across: int) -> Waiting:
     """A panel whose job still runs: room for its progress, and what is known so far."""
     room = st.container()
     room.empty()  # a fragment may write only into a container that the whole screen has written into
-    partial = shared().runtime.partial(job.id)
+    partial = shared().runtime.partial(job.id, state.owner())
     if partial is None:
         st.html('<div class="as-waiting" aria-hidden="true"></div>')
     else:
@@ -135,7 +135,7 @@ def _follow(waiting: dict[str, Waiting]) -> None:
             job = runtime.job(id, state.owner())
         except UserError:  # deleted meanwhile
             st.rerun()
-        fresh = runtime.partial(id) is not one.partial and time.monotonic() - one.drawn > REDRAW
+        fresh = runtime.partial(id, state.owner()) is not one.partial and time.monotonic() - one.drawn > REDRAW
         if job.status not in ACTIVE or fresh:
             st.rerun()
         share = min(1.0, job.done / job.total) if job.total else 0.0
@@ -159,7 +159,7 @@ def _ended(job: Job, found: Explanation | None, scale: float | None, across: int
         return
     if job.status == "cancelled":
         notice("Stopped before it was finished.", "info")
-        partial = shared().runtime.partial(job.id)
+        partial = shared().runtime.partial(job.id, state.owner())
         if partial is not None:
             panel.draw(partial, job.id, across=across, partial=True)
     else:

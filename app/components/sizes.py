@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import datetime
 
+from explainers.runtime.room import sized as size
 
-def size(count: float) -> str:
-    """'44.7 MB', each unit 1,024 of the one below, as limits and quotas are told."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1024
-        if count < 999.5 or unit == "GB":
-            break
-    return f"{count:.3g} {unit}" if count < 999.5 else f"{count:,.0f} {unit}"
+__all__ = ["size", "when"]
 
 
 def when(created: str) -> str:

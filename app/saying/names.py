@@ -120,6 +120,6 @@ def _numbered(lines: list[str]) -> list[str]:
     matches = [NUMBERED.fullmatch(one) for one in lines]
     found = {int(one[1]): one[2].strip().strip('"') for one in matches if one is not None}
     counted = any(set(found) == set(range(first, first + len(lines))) for first in (0, 1))
-    if not counted or len(set(found.values())) < TWINS * len(lines):
+    if not counted or len(lines) < 2 or len(set(found.values())) < TWINS * len(lines):
         return []
     return [found[one] for one in sorted(found)]

@@ -21,7 +21,6 @@ from model_zoo.files import Reading
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Your own model", icon=":material/upload:", url_path="add", order=2)
-_UPLOAD = "adding"  # the id of the upload whose form is open
 OPENING = "Opening it with these facts …"
 AGAIN = "Reading it again …"
 
@@ -30,28 +29,23 @@ def render() -> None:
     """The screen: the drop zone, or the form of an upload."""
     id = _showing()
     if not id:
-        bringing.draw(edit)
+        bringing.draw()
         return
     try:
         upload = shared().runtime.upload(id, state.owner())
     except UserError as error:
         st.html('<h1 class="as-headline">Your own model</h1>')
         notice(str(error), "info")
-        st.button("Add a model", key="add-another", on_click=edit, args=(None,), type="primary")
+        st.button("Add a model", key="add-another", on_click=state.edit, args=(None,), type="primary")
         return
     _form(upload)
 
 
-def edit(id: str | None) -> None:
-    """Open the form of this upload on the next visit of the screen; None shows the drop zone."""
-    st.session_state[_UPLOAD] = id
-
-
 def _showing() -> str | None:
     """The upload that is open: as the session has it, else the address, so that a refresh finds it."""
-    if _UPLOAD not in st.session_state:
-        st.session_state[_UPLOAD] = st.query_params.get("upload")
-    found: str | None = st.session_state[_UPLOAD]
+    if state.UPLOAD not in st.session_state:
+        st.session_state[state.UPLOAD] = st.query_params.get("upload")
+    found: str | None = st.session_state[state.UPLOAD]
     wanted = {"upload": found} if found else {}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
@@ -106,7 +100,7 @@ def _form(upload: Upload) -> None:
 def _discard(upload: Upload) -> None:
     shared().runtime.remove(upload.id, state.owner())
     shared().forget(upload.id)
-    edit(None)
+    state.edit(None)
 
 
 def _head(upload: Upload, reading: Reading | None, problem: str) -> None:
@@ -143,7 +137,7 @@ def _use(upload: Upload, at: Fields, reading: Reading) -> None:
         except UserError as error:
             st.session_state[told] = str(error)
         else:
-            st.session_state[_UPLOAD] = None
+            state.edit(None)
             state.choose(inputs.best(card))
             state.go("explain")
     bringing.told(upload.id)
@@ -189,6 +183,6 @@ def _leave(upload: Upload) -> None:
         key="act/another",
         type="tertiary",
         icon=":material/arrow_back:",
-        on_click=edit,
+        on_click=state.edit,
         args=(None,),
     )

@@ -18,7 +18,6 @@ from explainers.types import Check, Verdict
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Check-up", icon=":material/stethoscope:", url_path="doctor", order=4)
-_MODEL = "examined"  # the model that is examined
 MADE_UP = "made-up"
 KNOWN = (Verdict.BAD, Verdict.DOUBTFUL)  # of what has to be known before it is explained
 
@@ -58,7 +57,7 @@ def plain_title(card: ModelCard) -> str:
 def _chosen(known: dict[str, ModelCard]) -> str:
     """The model that was asked for: in the session, in the address, else the selected one."""
     current = state.current()
-    wanted = st.session_state.get(_MODEL) or st.query_params.get("model") or (current.model if current else "")
+    wanted = st.session_state.get(state.EXAMINED) or st.query_params.get("model") or (current.model if current else "")
     if wanted and wanted not in known:
         notice(
             "The model that was asked for is not among yours: it was removed, or somebody else brought it in."
@@ -66,14 +65,14 @@ def _chosen(known: dict[str, ModelCard]) -> str:
             "info",
         )
     found = wanted if wanted in known else next(iter(known))
-    st.session_state[_MODEL] = found
+    st.session_state[state.EXAMINED] = found
     if st.query_params.to_dict() != {"model": found}:
         st.query_params.from_dict({"model": found})
     return found
 
 
 def _choose() -> None:
-    st.session_state[_MODEL] = st.session_state["doctor/model"]
+    st.session_state[state.EXAMINED] = st.session_state["doctor/model"]
 
 
 def _input(card: ModelCard) -> str | None:

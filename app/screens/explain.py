@@ -28,7 +28,7 @@ def render() -> None:
     choosing.say_gone()
     if chosen.model in choosing.mine():
         host.banner()
-    st.session_state.pop("examined", None)  # the check-up begins with the model that is chosen here
+    st.session_state.pop(state.EXAMINED, None)  # the check-up begins with the model that is chosen here
     state.write_address(chosen)
     card = known[chosen.model]
     jobs = results.jobs(chosen.jobs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app import broken
 from app.components import belongings, host
 from app.components.choosing import KINDS
 from app.components.markup import escape, notice
@@ -25,7 +26,7 @@ def render() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="models-head"):
         st.html('<h1 class="as-headline">Models</h1>', width="stretch")
         if st.button("Add your own model", key="add-model", icon=":material/upload:", type="primary"):
-            belongings.add()
+            belongings.edit(None)
     host.banner()
     belongings.models()
     belongings.inputs()
@@ -36,8 +37,8 @@ def render() -> None:
         for place, card in enumerate(one for one in cards if one.modality == kind):
             with columns[place % 2], st.container(border=True, height="stretch", key=f"card-{card.id}"):
                 _card(card)
-    for one in catalogue.broken():
-        notice(f"The model {one.name} did not load: {one.reason}")
+    for one in broken.sentences():
+        notice(one)
 
 
 def task(card: ModelCard) -> str:

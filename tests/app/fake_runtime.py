@@ -174,7 +174,7 @@ class FakeRuntime:
         return self.blobs[digest]
 
     def name(self, digest: str, owner: str | None = None) -> str:
-        return self.read(digest, owner)[1]
+        return FakeRuntime.read(self, digest, owner)[1]
 
     def rows(self, model: str, digest: str, owner: str | None = None) -> tuple[dict[str, Any], ...]:
         return ({"Age": 30},)
@@ -229,17 +229,20 @@ class FakeRuntime:
         self.known = {id: replace(one, **changes) for id, one in self.known.items()}
 
     def partial(self, id: str, owner: str | None = None) -> None:
-        return None
+        assert owner, "a screen asks for somebody"
 
     def result(self, id: str, owner: str | None = None) -> Explanation:
-        request = self.known[id].request
+        assert owner, "a screen asks for somebody"
+        request = self.job(id, owner).request
         return made_up_explanation(request, self.card(request.model, self.known[id].owner))
 
     def cancel(self, id: str, owner: str | None = None) -> None:
-        self.known[id] = replace(self.known[id], status="cancelled")
+        assert owner, "a screen asks for somebody"
+        self.known[id] = replace(self.job(id, owner), status="cancelled")
 
     def delete(self, id: str, owner: str | None = None) -> None:
-        del self.known[id]
+        assert owner, "a screen asks for somebody"
+        del self.known[self.job(id, owner).id]
 
     def close(self) -> None:
         self.closed = True

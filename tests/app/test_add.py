@@ -46,7 +46,7 @@ def field(runtime: Any, name: str) -> str:
 
 def test_the_invitation_says_limits_and_formats(runtime) -> None:
     at = open_screen("add")
-    assert at.file_uploader[0].label == "Drop a model file here, up to 4 GB"
+    assert at.file_uploader[0].label == "Drop a model file here, up to 4 GiB"
     assert not at.file_uploader[0].proto.type, "no ending is refused: bytes decide"
     assert "What opens" in html(at)
     assert not at.text_input, "no folder of the server was named"
@@ -234,7 +234,7 @@ def test_a_table_s_columns_come_from_a_csv(runtime) -> None:
     assert [one.kind for one in facts.columns] == ["number", "category"]
     assert facts.background == "age,job\n31,clerk\n40,farmer\n"
     data, name = runtime.read(at.session_state["selection"].input)
-    assert (json.loads(data), name) == ({"age": "31", "job": "clerk"}, "first row.json")
+    assert (json.loads(data), name) == ({"age": "31", "job": "clerk"}, "first row")
 
 
 def test_a_table_s_features_by_name_or_number(runtime) -> None:

@@ -36,7 +36,7 @@ def test_own_models_stand_first_with_what_they_are(runtime) -> None:
     assert "ResNet-18 of torchvision, 11.2 million parameters, 7 classes · 14 bytes · 02 Jan 2026" in said
     assert "theirs" not in said
     assert said.index("Your models") < said.index("Image, bundled")
-    assert "14 bytes of 10 GB used" in said
+    assert "14 bytes of 10 GiB used" in said
 
 
 def test_rename_card_and_removal_that_asks_once(runtime) -> None:
@@ -130,7 +130,7 @@ def test_the_check_up_says_what_was_found(runtime) -> None:
     assert "flowers can be explained by 2 methods; 1 thing to know" in said
     for one in (
         "one float32 array (3, 224, 224); batches of any size",
-        "11,180,103, 42.6 MB with buffers",
+        "11,180,103, 42.6 MiB with buffers",
         "31 ms forward, 80 ms with the gradient",
         "They <b>reach</b> the input.",
         "One &lt;ReLU&gt; is used twice. <b>Mended</b>: It was split; outputs are equal.",

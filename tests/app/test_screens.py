@@ -8,16 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from visiting import html, open_screen
+from visiting import ME, html, open_screen
 
-from app import config
+from app import broken, config
+from app.commands import doctor
 from app.components import headline, seen
 from app.components.markup import escape, plain
 from app.screens import screens
 from explainers import record, registry
 from explainers.runtime.types import Request
 from explainers.types import Check, Verdict
-from model_zoo import catalogue
+from model_zoo import catalogue, opening
+from model_zoo.discovery import Broken
 from model_zoo.modalities.text import TextView
 from model_zoo.types import Players, Sample, UserError
 
@@ -52,7 +54,7 @@ def test_choose_run_and_see_results(runtime, modality: str) -> None:
     at.run()
     assert not at.exception
     said = html(at)
-    assert any(escape(runtime.result(id).sentence()) in said for id in runtime.known)
+    assert any(escape(runtime.result(id, ME).sentence()) in said for id in runtime.known)
     assert "It misses &lt;half&gt; of it." in said
     assert [one.label for one in at.get("download_button")] == ["Report (HTML)", "Report (PDF)", "Record (.assay)"]
 
@@ -78,8 +80,8 @@ def test_what_was_chosen_outlives_a_prediction_that_takes_its_time(runtime) -> N
 
 
 def test_the_same_record_can_be_opened_again(runtime) -> None:
-    job = runtime.submit(Request(MODALITIES["tabular"], "", "occlusion"), "somebody else")
-    data = record.dump((runtime.result(job),))
+    job = runtime.submit(Request(MODALITIES["tabular"], "", "occlusion"), ME)
+    data = record.dump((runtime.result(job, ME),))
     at = open_screen("runs")
     for _ in range(2):
         at.file_uploader(key="upload-record").upload("run.assay", data).run()
@@ -250,7 +252,7 @@ def test_a_reopened_run_and_a_record_show_their_input_and_prediction(runtime) ->
     at.button(key="open/a").click().run()
     for said in ('<div class="as-text">Good<span', "75 %", "According to Saliency"):
         assert said in html(at)
-    data = record.dump(tuple(runtime.result(id) for id in runtime.known))
+    data = record.dump(tuple(runtime.result(id, ME) for id in runtime.known))
     at = open_screen("runs")
     at.file_uploader(key="upload-record").upload("run.assay", data).run()
     assert '<div class="as-text">Good<span' in html(at)
@@ -259,8 +261,8 @@ def test_a_reopened_run_and_a_record_show_their_input_and_prediction(runtime) ->
 
 def test_the_best_founded_method_speaks_first(runtime) -> None:
     model = MODALITIES["image"]
-    ids = {one: runtime.submit(Request(model, "", one), "") for one in ("lime", "grad_cam", "occlusion")}
-    made = {one: runtime.result(id) for one, id in ids.items()}
+    ids = {one: runtime.submit(Request(model, "", one), ME) for one in ("lime", "grad_cam", "occlusion")}
+    made = {one: runtime.result(id, ME) for one, id in ids.items()}
     good = {one: replace(found, evidence=()) for one, found in made.items()}
     positive = replace(good["grad_cam"], values=abs(good["grad_cam"].values))
     assert headline.leading((made["lime"], positive)) is positive, "bad evidence stands back"
@@ -277,9 +279,11 @@ def test_what_did_not_settle_can_run_longer(runtime, monkeypatch: pytest.MonkeyP
     at.button(key="run").click().run()
     noisy = (Check("settled", "Settled", Verdict.DOUBTFUL, "Noisy."), Check("x", "Y", Verdict.NOT_APPLICABLE, "No."))
     first = next(iter(runtime.known))
-    found = runtime.result(first)
+    found = runtime.result(first, ME)
     used = replace(found.provenance, parameters={"samples": 400})
-    monkeypatch.setattr(type(runtime), "result", lambda self, id: replace(found, evidence=noisy, provenance=used))
+    monkeypatch.setattr(
+        type(runtime), "result", lambda self, id, owner: replace(found, evidence=noisy, provenance=used)
+    )
     runtime.change(status="done")
     at.run()
     assert "Evidence that does not apply" in html(at)
@@ -309,7 +313,7 @@ def test_rows_of_a_table_are_picked_in_the_main_part(runtime) -> None:
     at.file_uploader(key="upload-csv").upload("people.csv", b"Age\n30\n", "text/csv").run()
     assert [one.label for one in at.main.number_input if one.key == "csv-row"] == ["Row, 1 to 1"]
     at.button(key="use-row").click().run()
-    assert "row 1 of people.csv" in html(at)
+    assert "people.csv, row 1" in html(at)
     at.button(key="csv-close").click().run()
     assert not [one for one in at.number_input if one.key == "csv-row"]
 
@@ -354,3 +358,19 @@ def test_no_heavy_library_in_the_process_of_the_app() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_the_screen_does_not_read_the_whole_input_again_to_know_that_it_is_there(runtime, monkeypatch) -> None:
+    at = open_screen("explain")
+    monkeypatch.setattr(runtime, "read", None)
+    assert not at.run().exception
+    assert "75 %" in html(at)
+
+
+def test_what_did_not_load_is_told_among_the_models(monkeypatch: pytest.MonkeyPatch, runtime) -> None:
+    monkeypatch.setattr(opening, "broken", lambda: (Broken("coreml", "ImportError: no <coreml>"),))
+    monkeypatch.setattr(registry, "broken", lambda: (Broken("magic", "SyntaxError: line 3"),))
+    said = html(open_screen("models"))
+    assert "The reader of model files coreml did not load: ImportError: no &lt;coreml&gt;" in said
+    assert "The method or check magic did not load: SyntaxError: line 3" in said
+    assert broken.sentences()[0] in doctor._host(runtime.host())

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import model_zoo
-from explainers import codec, registry
+from explainers import codec, doctor, registry
 from explainers.doctor import examine, exams
 from explainers.types import Verdict
+from model_zoo.discovery import Broken
 from model_zoo.repair import activations, own_activations
 
 NAMES = ["width", "height", "depth", "weight"]
@@ -59,6 +60,15 @@ def test_a_healthy_network_gets_no_complaint():
     ]
     assert [one.method for one in diagnosis.methods] == [one.id for one in registry.methods()]
     assert codec.decode(*codec.encode(diagnosis)) == diagnosis
+
+
+def test_an_exam_that_did_not_load_is_not_passed_over(monkeypatch):
+    monkeypatch.setattr(doctor, "broken", lambda: (Broken("colours", "ImportError: no paint"),))
+    found, _ = checked(Net().eval())
+    assert (found["colours"].verdict, "ImportError: no paint" in found["colours"].sentence) == (
+        Verdict.UNTESTABLE,
+        True,
+    )
 
 
 def test_random_numbers_at_prediction():
