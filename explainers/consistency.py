@@ -1,4 +1,4 @@
-"""Whether the parts of an explanation fit one another: whoever draws, tells or reports one relies on that.
+"""Whether the parts of an explanation fit one another, and what is said of a model has a size that screens can hold.
 
 Asked of whatever comes from outside: a record that somebody sent, and what a worker sends. What is asked is what the
 sentence, the pictures and the report take for granted, and no more.
@@ -6,6 +6,7 @@ sentence, the pictures and the report take for granted, and no more.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 from collections.abc import Callable
@@ -20,6 +21,25 @@ from model_zoo.modalities.text import TextView
 from model_zoo.types import Prediction
 
 LARGEST_SIDE = 10**6  # pixels of an original photograph
+TEXTS = 4 << 20  # characters of all that is said of a model: a vocabulary of 250,000 tokens as labels has half
+LONGEST = 100_000  # characters of one text
+FILES = ("tokenizer", "background", "text")  # texts that a person gave whole
+FILE = 64 << 20  # characters of one of them
+MOST = {  # of a kind, each a line, a field or a mark on some screen
+    "notes": 1_000,
+    "required": 100,
+    "choices": 1_000,
+    "columns": 20_000,
+    "categories": 100_000,
+    "examples": 1_000,
+    "findings": 1_000,
+    "methods": 1_000,
+    "parts": 100_000,
+    "baselines": 100,
+    "player_kinds": 100,
+    "words": 4 << 20,  # of a text that a person gave
+}
+MANY = 400_000  # labels, and whatever else
 HEADS = 10_000  # attention heads of all layers together, each a mark on the sheet
 
 
@@ -27,6 +47,7 @@ def consistent(found: Any) -> bool:
     """Whether this is an explanation of which every part fits the others."""
     return (
         isinstance(found, Explanation)
+        and modest(found.card)
         and found.sample.modality == found.card.modality
         and found.sample.modality in _VIEWS
         and _players(found)
@@ -37,6 +58,26 @@ def consistent(found: Any) -> bool:
         and _plain(list(found.provenance.parameters.values()))
         and _VIEWS[found.sample.modality](found)
     )
+
+
+def modest(found: Any) -> bool:
+    """Whether a card, a reading, a look or a check-up is no longer than menus, forms and sheets can hold."""
+    left = TEXTS
+
+    def fits(value: Any, name: str) -> bool:
+        nonlocal left
+        if isinstance(value, str):
+            if name in FILES:
+                return len(value) <= FILE
+            left -= len(value)
+            return left >= 0 and len(value) <= LONGEST
+        if isinstance(value, (tuple, list)):
+            return len(value) <= MOST.get(name, MANY) and all(fits(one, name) for one in value)
+        if dataclasses.is_dataclass(value):
+            return all(fits(getattr(value, one.name), one.name) for one in dataclasses.fields(value))
+        return True
+
+    return fits(found, "")
 
 
 def _players(found: Explanation) -> bool:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from explainers.consistency import modest
 from explainers.diagnosis import Diagnosis
 from explainers.runtime import watch
 from explainers.runtime.process import Died, Process
@@ -248,9 +249,11 @@ class Lane:
             if number != task.number:
                 continue  # about a task that was given up
             if kind == "result":
-                if isinstance(body, ANSWERS.get(task.kind, object)):
-                    return body
-                raise process.liar(f"it sent a {type(body).__name__} when asked to {task.kind}")
+                if not isinstance(body, ANSWERS.get(task.kind, object)):
+                    raise process.liar(f"it sent a {type(body).__name__} when asked to {task.kind}")
+                if not (isinstance(body, (tuple, Explanation)) or modest(body)):
+                    raise process.liar("it said more of its model than a screen can hold")
+                return body
             if kind == "error":
                 raise UserError(str(body))
             if kind == "cancelled":

@@ -176,6 +176,10 @@ def integers():
     answered(lambda found: dataclasses.replace(found, values=np.arange(len(found.values))))
 
 
+def wordy():
+    answered(lambda found: dataclasses.replace(found, card=dataclasses.replace(found.card, notes=("x" * 999,) * 9999)))
+
+
 def chatter():
     """Thousands of words that mean nothing, then the truth."""
     for number in range(3000):

@@ -13,18 +13,24 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import explainers
+from explainers.consistency import modest
+from explainers.diagnosis import Diagnosis, Finding, Part
 from explainers.runtime import lane as lanes
 from explainers.runtime import nursery as nurseries
 from explainers.runtime import process, sandbox, warm, watch
 from explainers.runtime.types import Source
 from explainers.types import Cancelled
-from model_zoo.types import UserError
+from model_zoo.facts import Facts
+from model_zoo.files import Choice, Reading
+from model_zoo.modalities.text import TextView
+from model_zoo.types import Column, ModelCard, UserError
 
 LIMIT = 60
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
@@ -48,6 +54,7 @@ ENDINGS = {
     "foreign": r"it sent a ModelCard when asked to explain",
     "misshapen": r"The worker sent no explanation",
     "integers": r"The worker sent no explanation",
+    "wordy": r"The worker sent no explanation",
     "chatter": r"",
     "asleep": r"it took longer than \d+ s to open the file",
     "deaf": r"it took longer than \d+ s to open the file",
@@ -398,3 +405,54 @@ def test_a_runtime_leaves_nothing(start, ask):
     runtime.close()
     assert held() == before
     assert not list((runtime.workspace / "scratch").iterdir())
+
+
+@linux
+def test_a_worker_that_says_too_much_of_its_model_is_ended(start, row):
+    runtime = start()
+    with pytest.raises(UserError, match="it said more of its model than a screen can hold"):
+        runtime.look("wordy", runtime.put(row, "row.json"))
+    assert runtime._look.pids() == ()
+    assert runtime.look("quick", runtime.put(row, "row.json")).card.notes == ()
+
+
+CARD = ModelCard("m", "M", "text", "classification", "logit", ("no", "yes"))
+PART = Part("a", "Linear", 0, 1)
+SAID = Reading("x", "X", "", Facts(tokenizer="x" * (8 << 20)), choices=(Choice("a", "A", "it fits"),) * 1000)
+EXAMINED = Diagnosis(CARD, "", "", "", 1, 1, 1, 1.0, 1.0, "cpu", (PART,) * 100_000, (), ())
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(CARD, labels=tuple(f"token {one}" for one in range(250_000))),
+        replace(CARD, modality="tabular", columns=(Column("a", categories=tuple("abc")),) * 5000),
+        SAID,
+        EXAMINED,
+        TextView("a " * 1_000_000, ((0, 1),) * 1_000_000, 510, ("a",) * 512, ((0, 1),) * 512, (0,) * 512),
+    ],
+    ids=["vocabulary", "wide table", "reading", "check-up", "a person's long text"],
+)
+def test_what_is_said_of_a_large_model_is_not_too_much(found):
+    assert modest(found)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        replace(CARD, labels=("x" * 20_000_000,)),
+        replace(CARD, labels=("",) * 1_000_000),
+        replace(CARD, labels=("x" * 1000,) * 10_000),
+        replace(CARD, notes=("",) * 10_000),
+        replace(CARD, columns=(Column("a"),) * 100_000),
+        replace(CARD, columns=(Column("a", categories=("",) * 200_000),)),
+        replace(SAID, guess=Facts(labels=("x" * 1000,) * 10_000)),
+        replace(SAID, guess=Facts(tokenizer="x" * (65 << 20))),
+        replace(SAID, choices=SAID.choices * 10),
+        replace(EXAMINED, parts=EXAMINED.parts * 2),
+        replace(EXAMINED, findings=(Finding("a", "A", "pass", ""),) * 2000),
+        replace(EXAMINED, card=replace(CARD, title="x" * 200_000)),
+    ],
+)
+def test_what_is_said_of_a_model_is_bounded(found):
+    assert not modest(found)

@@ -29,7 +29,7 @@ HOSTILE = (
     "bare",
     "inherited",
 )
-LIARS = ("garbage", "endless", "deep", "crowded", "untyped", "foreign", "misshapen", "integers", "chatter")
+LIARS = ("garbage", "endless", "deep", "crowded", "untyped", "foreign", "misshapen", "integers", "wordy", "chatter")
 CARDS = {id: _card(id) for id in (*PLAIN, *HOSTILE, *LIARS)}
 
 
