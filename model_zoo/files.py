@@ -124,7 +124,8 @@ class Opened:
     notes: sentences for the person about how it was opened ("explained as a black box, since ...").
     choices: other readings, the one taken first, where the file is ambiguous.
     input: how it takes its input, where the format knows more than Facts can say; else made from the facts.
-    settle: called with the first input x, to compare a converted model with the original; raises UserError.
+    settle: called with the first input x, to compare a converted model with the original: None, or the network to take
+        instead and a note why; UserError stops it.
     """
 
     network: Any
@@ -133,7 +134,7 @@ class Opened:
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     input: Any = None
-    settle: Callable[[Any], None] | None = None
+    settle: Callable[[Any], tuple[Any, str] | None] | None = None
 
 
 @dataclass(frozen=True)

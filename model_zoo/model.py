@@ -8,6 +8,7 @@ would have returned, so position codes, masks and everything after it stay as th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,6 +21,9 @@ from model_zoo.types import Capability, Input, ModelCard, Prediction, Sample, Us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+Settle = Callable[[np.ndarray], "tuple[Callable[..., Any], str] | None"]  # x -> a network instead, and a note
 
 
 @final
@@ -44,13 +48,17 @@ class Model:
         learn: Callable[[Model, np.ndarray], None] | None = None,
     ) -> None:
         self.card = card
-        self.network = network
         self.input = input
         self.embedding = embedding
         self.trees = trees
         self.arrays = arrays
-        self.settle: Callable[[np.ndarray], None] | None = None  # a last check on the first input: UserError stops it
+        self.settle: Settle | None = None  # a last check on the first input, once; UserError stops it
         self._learn = learn
+        self._learnt = False
+        self._take(network)
+
+    def _take(self, network: Callable[..., Any]) -> None:
+        self.network = network
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         if isinstance(network, torch.nn.Module):
@@ -79,12 +87,18 @@ class Model:
 
     def learn(self, x: np.ndarray) -> None:
         """Complete the card from a first input x, once; UserError if the network cannot be run on it."""
-        if self._learn is not None:
+        if self._learn is not None and not self._learnt:
             self._learn(self, x)
-            self._learn = None
-        if self.settle is not None:
-            self.settle(x)
-            self.settle = None
+        self._learnt = True
+        other = self.settle(x) if self.settle is not None else None
+        self.settle = None
+        if other is not None:  # another network is explained: what was learnt of the first is learnt again
+            network, note = other
+            self._take(network)
+            self.embedding = None
+            self.card = dataclasses.replace(self.card, notes=(*self.card.notes, note))
+            if self._learn is not None:
+                self._learn(self, x)
 
     def tensor(self, inputs: np.ndarray | torch.Tensor | Sequence[Any]) -> torch.Tensor:
         """A copy of inputs (n, *x.shape) on the device, since a network may work in place; token ids stay whole."""

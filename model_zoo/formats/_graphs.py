@@ -141,15 +141,15 @@ def roles(names: Sequence[str], title: str) -> tuple[str, ...]:
     )
 
 
-def example(facts: Facts, dtype: torch.dtype, rows: int = 1) -> torch.Tensor | None:
-    """Made-up inputs (rows, ...) of the shape that the facts tell; None where they do not."""
+def example(facts: Facts, dtype: torch.dtype, rows: int = 1, words: int = 2) -> torch.Tensor | None:
+    """Made-up inputs (rows, ...) of the shape that the facts tell, token ids below `words`; None where they do not."""
     made = torch.Generator().manual_seed(0)
     if facts.modality == "image" and facts.size is not None:
         return torch.rand(rows, facts.channels or 3, *facts.size, generator=made).to(dtype)
     if facts.modality == "tabular" and facts.columns:
         return torch.rand(rows, len(facts.columns), generator=made).to(dtype)
     if facts.modality == "text":
-        return torch.randint(0, 2, (rows, min(facts.limit or 8, 512)), generator=made)
+        return torch.randint(0, words, (rows, min(facts.limit or 8, 512)), generator=made)
     return None
 
 

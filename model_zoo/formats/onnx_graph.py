@@ -73,7 +73,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
     }
     original = _graphs.Graph(session, **settings)
     original.batch = signature.batch
-    inputs = opening.made_up(facts, signature)
+    inputs = opening.made_up(facts, signature, opening.vocabulary(model, signature))
     found = opening.Found(None, "", "it was asked for")
     if said.architecture != BLACK_BOX:
         found = opening.converted(model, original, settings, inputs)
@@ -92,7 +92,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         opening.described(model),
         (*notes, *_graphs.notes(graph)),
         _choices(found) if found.graph is not None or said.architecture == BLACK_BOX else (),
-        settle=None if found.graph is None else opening.settled(found.graph, original, file.name),
+        settle=None if found.graph is None else opening.settled(found.graph, original),
     )
 
 

@@ -101,7 +101,7 @@ def test_a_conversion_that_disagrees_is_not_taken(tmp_path, monkeypatch):
     assert any("scores by torch are not those of onnxruntime" in one for one in opened(path).card.notes)
 
 
-def test_a_conversion_that_disagrees_on_the_first_input_stops(tmp_path, monkeypatch):
+def test_a_conversion_that_disagrees_on_the_first_input_is_left_for_the_black_box(tmp_path, monkeypatch):
     """Right on made-up inputs from 0 to 1, wrong below 0."""
     path = written(
         tmp_path,
@@ -112,9 +112,30 @@ def test_a_conversion_that_disagrees_on_the_first_input_stops(tmp_path, monkeypa
     )
     monkeypatch.setitem(OPERATORS, "Abs", lambda node, x: x)
     model = opened(path)
-    with pytest.raises(UserError, match=r'architecture="onnxruntime"'):
-        model.sample(np.array([1.0, -2.0, 3.0, 4.0]))
+    assert Capability.GRADIENTS in model.can
+    row = np.array([1.0, -2.0, 3.0, 4.0])
+    sample = model.sample(row)
+    assert model.can == Capability.NONE
+    assert "explained as a black box, by onnxruntime" in model.card.notes[-1]
+    np.testing.assert_allclose(model.predict(sample).raw, np.abs(row) @ LINEAR[0][1], atol=1e-6)
+    with pytest.raises(UserError, match="gradient"):
+        explain(model, sample, "integrated_gradients")
+    assert np.abs(explain(model, sample, "occlusion").values).max() > 0
+    model.sample(row)
+    assert len([one for one in model.card.notes if "black box" in one]) == 1
     assert opened(path, architecture="onnxruntime").can == Capability.NONE
+
+
+def test_texts_are_made_up_of_the_whole_vocabulary(tmp_path, monkeypatch):
+    """A conversion that is right on the ids 0 and 1 alone is not taken."""
+    path = exported(tmp_path, Recurrent("GRU"), torch.from_numpy(np.arange(18).reshape(2, 9) % 14), 17, moving=(0, 1))
+    model = onnx.load(path)
+    assert opening.vocabulary(model, opening.signature(model, "m")) == Recurrent("GRU").words.num_embeddings
+    gather = OPERATORS["Gather"]
+    monkeypatch.setitem(OPERATORS, "Gather", lambda node, table, at: gather(node, table, at.clamp(max=1)))
+    for library in ("_onnx2torch", "_onnx2pytorch"):
+        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Gather")))
+    assert any("scores by torch are not" in one for one in opened(path, tokenizer=tokenizer()).card.notes)
 
 
 def test_choices_offer_the_black_box(tmp_path):
