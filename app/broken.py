@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from explainers import registry
 from model_zoo import catalogue, opening
+from model_zoo.discovery import Broken
 
 
 def sentences() -> tuple[str, ...]:
     """One for each file that failed to import, with the reason."""
-    kinds = {
+    kinds: dict[str, tuple[Broken, ...]] = {
         "model": catalogue.broken(),
         "reader of model files": opening.broken(),
         "method or check": registry.broken(),
