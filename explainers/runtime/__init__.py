@@ -34,10 +34,10 @@ ASSAY_DEVICE, ASSAY_QUOTA_GIB (for one owner; 10), ASSAY_STORE_GIB (for all; 100
 may attach from), ASSAY_SHARED=1 (everybody sees everybody's models), ASSAY_MEMORY (GiB for one worker; half of what
 there is), ASSAY_ALLOW_CODE=1 (files that are code are opened, in the whole sandbox alone).
 
-Three lanes: `look` loads models and answers previews and predictions at once, `open` reads files and examines models,
-`run` computes jobs. A worker that dies fails its job with a sentence, and the next request starts a new one. Jobs that
-a dead server left behind are queued again by the next one; those of a killed command line are failed, since nobody
-waits for them.
+Three lanes: `look` answers previews and predictions of bundled models at once; `open` reads people's files, opens them
+and answers the same of these, by one worker a file, and examines models; `run` computes jobs. A worker that dies fails
+its job with a sentence, and the next request starts a new one. Jobs that a dead server left behind are queued again by
+the next one; those of a killed command line are failed, since nobody waits for them.
 
 `front.py` is Runtime, `models.py` whose models there are, `asking.py` a question that is waited for, `jobs.py` a job's
 life, `lane.py` a queue with its workers, `nursery.py` where workers come from: the warm process (`warm.py` the parent's

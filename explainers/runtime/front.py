@@ -75,11 +75,11 @@ class Runtime:
                 return made.enter_context(contextlib.closing(Lane(name, start, self._nursery.stale, kept)))
 
             few = min(2, cores)
-            self._lanes = lane("look", few), lane("open", few, 1), lane("run", cores)
+            self._lanes = lane("look", few), lane("open", few), lane("run", cores)
             self._look, self._open, self._run = self._lanes
             self._looking = Asking(self._look, LOOK_LIMIT)
-            self._loading = Asking(self._look, OPEN_LIMIT)  # where the model stays for the looks that follow
             self._opening = Asking(self._open, OPEN_LIMIT)
+            self._seeing = Asking(self._open, LOOK_LIMIT)  # people's own models, by the workers that opened them
             self._jobs = Jobs(self._store, self._run, self._models.source)
             made.callback(self._jobs.leave)
             if server:
@@ -157,7 +157,7 @@ class Runtime:
         """Open a model with what its owner says of it, and keep that with the card; UserError changes nothing."""
         upload = self._store.uploads.own(id, owner)
         source = replace(self._models.file(upload, facts), title=facts.title or upload.title)
-        found: ModelCard = self._loading.ask("card", (), source)
+        found: ModelCard = self._opening.ask("card", (), source)
         card = replace(found, id=id, title=source.title, digest=upload.digest)
         self._store.uploads.describe(id, owner, facts, card)
         return card
@@ -224,7 +224,8 @@ class Runtime:
     def rows(self, model: str, digest: str, owner: str | None = None) -> tuple[dict[str, Any], ...]:
         """The rows of a CSV, as a model of tables takes them."""
         source = self._models.source(model, owner)
-        found: tuple[dict[str, Any], ...] = self._looking.ask("rows", self._store.read(digest, owner), source, digest)
+        asking = self._seeing if source.path else self._looking
+        found: tuple[dict[str, Any], ...] = asking.ask("rows", self._store.read(digest, owner), source, digest)
         return found
 
     def look(
@@ -249,7 +250,8 @@ class Runtime:
                 return self._looks[key]
         data, _ = self._store.read(digest)
         self._run.prepare(source)
-        found = self._looking.ask("look", (data, name, players, baseline, options), source, key)
+        asking = self._seeing if source.path else self._looking
+        found = asking.ask("look", (data, name, players, baseline, options), source, key)
         found = self._models.learn(source, found)
         with self._lock:
             remember(self._looks, key, found, LOOKS)

@@ -1,7 +1,7 @@
 """A lane: a queue of those who ask, and a few workers, of which one computes at a time.
 
-First come first served, in turns among owners. Each worker serves one source; the lane keeps those that it used last,
-and ends the one that was idle longest where another is needed.
+First come first served, in turns among owners. Each worker serves one model, whatever its owner says of it; the lane
+keeps those that it used last, and ends the one that was idle longest where another is needed.
 """
 
 from __future__ import annotations
@@ -271,12 +271,13 @@ class Lane:
     def _worker(self, source: Source) -> Process:
         """The worker of a source, ready; a new one if there is none, if it died, or if a new one is better."""
         with self._change:
-            found = next((one for one in self._pool if one.source == source), None)
+            found = next((one for one in self._pool if one.source.same(source)), None)
         if found is not None:
             if found.alive and not self._stale(found):
                 with self._change:
                     self._pool.remove(found)
                     self._pool.append(found)
+                found.serve(source)
                 return found
             self._drop(found)
         while len(self._pool) >= self._kept:

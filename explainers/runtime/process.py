@@ -120,7 +120,7 @@ class Forked:
 
 
 class Process:
-    """One worker that serves one source; every method may be called from any thread."""
+    """One worker that serves one model; every method may be called from any thread."""
 
     device: Device
     mature = True  # whether it has all that a worker can inherit
@@ -162,6 +162,12 @@ class Process:
                 self.device, self.barriers = device, barriers
                 return device
         raise self.liar("it spoke out of turn")
+
+    def serve(self, source: Source) -> None:
+        """From now on its model is as this source says; Died if nobody listens."""
+        if source != self.source:
+            self.source = source
+            self.send("serve", 0, source)
 
     def begin(self, deadline: Deadline | None) -> None:
         """From now on it computes, and must be done by then."""

@@ -7,6 +7,7 @@ numbers alone.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -44,6 +45,15 @@ class Served:
         self._trust = trust
         self._model: Model | None = None
         self.loaded: Callable[[], Any] = lambda: None  # called when the model is there
+
+    def serve(self, source: Source) -> None:
+        """The same file, of which something else is said now: with other facts it is another model."""
+        if source.facts != self._source.facts:
+            self._model = None
+            gc.collect()  # before the next one takes as much memory
+        elif self._model is not None:
+            self._model.card = dataclasses.replace(self._model.card, title=source.title or self._model.card.title)
+        self._source = source
 
     def model(self) -> Model:
         """The model, loaded once."""

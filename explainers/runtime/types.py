@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from model_zoo.facts import Facts
@@ -77,6 +77,10 @@ class Source:
     title: str = ""
     digest: str = ""  # of the file's bytes
     facts: Facts = field(default_factory=Facts)  # what its owner said of it
+
+    def same(self, other: Source) -> bool:
+        """Whether both are one model, whatever is said of it."""
+        return self == replace(other, title=self.title, facts=self.facts)
 
 
 @dataclass(frozen=True)

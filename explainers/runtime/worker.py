@@ -1,8 +1,9 @@
-"""The child: serves one source on a device, and answers over the socket that it inherits.
+"""The child: serves one model on a device, and answers over the socket that it inherits.
 
     python -m explainers.runtime.worker <socket> <settings, JSON>     # or main(), in a fork of the warm process
 
-Messages are tuples (kind, number, body). From the parent: "serve" once, with the Source; requests, which are the
+Messages are tuples (kind, number, body). From the parent: "serve" with the Source, first and whenever its owner says
+something else of the same file; requests, which are the
 answers of `Served` by name; and without an answer "cancel" and "prepare". From the child: "hello" once; "loaded" when
 the model that a request needs is there, "progress" and "partial" while it computes; and for each request one of
 "result", "error" (a sentence) and "cancelled". When the parent is gone the socket ends, and the child with it.
@@ -132,7 +133,9 @@ class Worker:
             except queue.Empty:
                 self._chore()
                 continue
-            if kind == "prepare":
+            if kind == "serve":
+                self._served.serve(body)
+            elif kind == "prepare":
                 self._chores.insert(0, self._served.model)
             else:
                 self._answer(kind, number, body)

@@ -195,7 +195,7 @@ def test_a_file_is_read_described_used_renamed_and_removed_for_good(start, tmp_p
     runtime = start()
     data = network(3)
     upload = runtime.receive(io.BytesIO(data), "net.ts", ALICE)
-    reading = runtime.inspect(upload.id, ALICE)
+    reading, opened = runtime.inspect(upload.id, ALICE), runtime._open.pid()
     assert reading.format == "torchscript"
     assert runtime.upload(upload.id, ALICE).reading == reading
     with pytest.raises(UserError):
@@ -203,9 +203,9 @@ def test_a_file_is_read_described_used_renamed_and_removed_for_good(start, tmp_p
     assert runtime.upload(upload.id, ALICE).card is None
     card = runtime.describe(upload.id, ALICE, facts("yes"))
     assert (card.id, card.title, card.labels) == (upload.id, "net", ("no", "yes"))
-    row, loaded = runtime.put(b'{"a":1,"b":1,"c":1,"d":1}', "row.json", ALICE), runtime._look.pid()
+    row, loaded = runtime.put(b'{"a":1,"b":1,"c":1,"d":1}', "row.json", ALICE), runtime._open.pid()
     runtime.look(upload.id, row, owner=ALICE)
-    assert runtime._look.pid() == loaded  # the model is loaded once for describing and looking
+    assert opened == loaded == runtime._open.pid()  # one worker reads the file, is told the facts, and looks
     job = runtime.submit(Request(upload.id, row, "integrated_gradients"), ALICE)
     assert runtime.wait(job, LIMIT).title == "Integrated gradients on net, row.json"
     runtime.rename(upload.id, "My net", ALICE)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ def ask(tmp_path, toys):
             made.append(Lane("look", lambda one: made[0].start("look", 1, one)))
         return made[1].submit(Task(kind, body, source)).future.result(LIMIT)
 
+    begin.lane = lambda: made[1]
     yield begin
     for one in reversed(made):
         one.close()
@@ -91,6 +93,20 @@ def test_a_file_is_read_opened_and_explained_as_in_this_process(ask, script, net
     np.testing.assert_allclose(again.values, found.values, rtol=1e-9)
     looked = ask(script, "look", json.dumps(ROW).encode(), "row.json", "columns", None, {})
     assert looked.players.count == 4
+
+
+def test_a_worker_is_told_what_its_owner_says_anew(ask, script):
+    skip_where_open(ask, script)
+    pid = ask.lane().pid()
+    assert ask(replace(script, title="Another"), "card").title == "Another"
+    other = replace(script, title="Another", facts=replace(FACTS, labels=("off", "on")))
+    assert ask(other, "card").labels == ("off", "on")
+    with pytest.raises(UserError):
+        ask(replace(script, facts=replace(FACTS, labels=("one", "two", "three"))), "card")
+    assert ask(script, "card").labels == ("no", "yes")
+    assert ask.lane().pid() == pid
+    ask(replace(script, id="another's"), "card")
+    assert len(set(ask.lane().pids())) == 2  # the same file of somebody else
 
 
 def test_what_is_asked_wrongly_is_a_sentence(ask, script):
