@@ -137,13 +137,6 @@ def _refuse_what_is_no_model(claims: Mapping[str, Claim], found: Mapping[Any, An
 # -- the numbers
 
 
-PAIRS = (  # each way in which a weight is kept as parts: its name's end, and the ends of the parts
-    ("pruned", "{}", ("{}_orig", "{}_mask")),
-    ("weight norm", "{}", ("{}_g", "{}_v")),
-    ("weight norm", "{}", ("parametrizations.{}.original0", "parametrizations.{}.original1")),
-    ("spectral norm", "{}", ("{}_orig", "{}_u")),
-    ("spectral norm", "{}", ("parametrizations.{}.original", "parametrizations.{}.0._u")),
-)
 PARTS = re.compile(
     r"^(?P<home>(?:.*\.)?)(?:parametrizations\.(?P<new>\w+)\.(?P<part>original[01]?|0\._[uv])"
     r"|(?P<old>\w+?)_(?P<end>orig|mask|g|v|u))$"
@@ -158,7 +151,7 @@ def folded(claims: Mapping[str, Claim]) -> tuple[dict[str, Claim], tuple[str, ..
         if match:
             whole = match["home"] + (match["new"] or match["old"])
             groups.setdefault(whole, {})[match["part"] or match["end"]] = name
-    done = dict(claims)
+    into: dict[str, tuple[str, Claim] | None] = {}  # a part's name: the weight that stands in its place, if any does
     notes = set()
     for whole, parts in groups.items():
         made = _whole_of(whole, {part: claims[name] for part, name in parts.items()})
@@ -166,11 +159,10 @@ def folded(claims: Mapping[str, Claim]) -> tuple[dict[str, Claim], tuple[str, ..
             continue
         claim, note = made
         notes.add(note)
-        names = list(parts.values())
-        done = {(whole if name == names[0] else name): claim if name == names[0] else one for name, one in done.items()}
-        for name in names[1:]:
-            del done[name]
-    return done, tuple(sorted(notes))
+        first, *others = parts.values()
+        into |= {first: (whole, claim), **dict.fromkeys(others)}
+    kept = (into.get(name, (name, one)) for name, one in claims.items())
+    return dict(one for one in kept if one is not None), tuple(sorted(notes))
 
 
 def _whole_of(name: str, parts: Mapping[str, Claim]) -> tuple[Claim, str] | None:
@@ -217,11 +209,22 @@ def _normed(size: Claim, direction: Claim) -> Any:
 
 
 def _spectral(matrix: Claim, left: Claim, right: Claim) -> Any:
-    """W / (u^T W v), W as a matrix with u's axis in front."""
+    """W / (u^T W v), W as a matrix with u's axis in front: the first, or the second of a transposed convolution.
+
+    Where both are as long as u, it is the one along which u and v are singular vectors, as training has made them.
+    """
     weight, u, v = matrix.read(), left.read(), right.read()
-    front = 1 if weight.ndim > 1 and weight.shape[0] != len(u) and weight.shape[1] == len(u) else 0
-    flat = weight.movedim(front, 0).reshape(len(u), -1)
-    return weight / (u @ (flat @ v))
+    axes = (0, 1) if weight.ndim > 2 else (0,)
+    along = [axis for axis in axes if weight.shape[axis] == u.numel() and weight.numel() == u.numel() * v.numel()]
+    if not along:
+        raise UserError(
+            f"A weight of shape {list(weight.shape)} and its vectors of spectral normalisation, of {u.numel():,} and"
+            f" {v.numel():,} numbers, do not belong together, so the file is damaged; save the model again."
+        )
+    seen = [weight.movedim(axis, 0).reshape(len(u), -1) @ v for axis in along]
+    sizes = [u @ one for one in seen]
+    alike = [abs(float(size)) / max(float(one.norm()), 1e-30) for size, one in zip(sizes, seen, strict=True)]
+    return weight / sizes[alike.index(max(alike))]
 
 
 HALF = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")

@@ -15,7 +15,6 @@ from model_zoo.formats._torchfile import Claim, short
 from model_zoo.recognition import Architecture, Shapes
 from model_zoo.types import UserError
 
-RANDOM = ("normal_", "uniform_", "erfinv_", "log_normal_", "exponential_", "cauchy_", "bernoulli_", "geometric_")
 MOST_SHOWN = 3
 MOST_NAME = 80  # characters of a name that a sentence quotes
 ASIDE = re.compile(  # what a training class keeps beside its network: a loss's class weights, a metric's counters
@@ -30,7 +29,7 @@ ELSE = (
 
 @contextlib.contextmanager
 def blank() -> Iterator[None]:
-    """Modules built inside have their buffers as always, and parameters of which nothing is written yet.
+    """Modules built inside have their buffers as always, random ones too, and parameters that are not written yet.
 
     Memory that nobody wrote to costs nothing, so this takes hardly longer than the meta device, where the buffers that
     a file lacks (position indices, filters) would be lost.
@@ -43,15 +42,16 @@ def blank() -> Iterator[None]:
             name = getattr(function, "__name__", "")
             if name.endswith("_") and not name.endswith("__"):
                 first = args[0] if args else (kwargs or {}).get("tensor")  # torch.nn.init names it
-                random = name in RANDOM and isinstance(first, torch.Tensor)
-                if random or (isinstance(first, torch.nn.Parameter) and name != "requires_grad_"):
+                if isinstance(first, torch.nn.Parameter) and name != "requires_grad_":
                     return first
             return function(*args, **(kwargs or {}))
 
     # A truncated normal is drawn again until it fits, which numbers that nobody drew never do.
     init: Any = torch.nn.init
     drawn = init._no_grad_trunc_normal_
-    init._no_grad_trunc_normal_ = lambda tensor, *args, **named: tensor
+    init._no_grad_trunc_normal_ = lambda tensor, *args, **named: (
+        tensor if isinstance(tensor, torch.nn.Parameter) else drawn(tensor, *args, **named)
+    )
     try:
         with torch.no_grad(), Skipping():
             yield

@@ -191,6 +191,14 @@ def _inside(found: Any) -> Any:
     )
 
 
+def _in_order(names: dict[Any, str]) -> tuple[str, ...]:
+    """Class names by their numbers, which may be texts; none where they are no numbers."""
+    try:
+        return tuple(names[one] for one in sorted(names, key=int))
+    except (TypeError, ValueError):
+        return ()
+
+
 def _opened(found: Any, name: str, said: Facts) -> Opened:
     from model_zoo import boosters
 
@@ -202,10 +210,11 @@ def _opened(found: Any, name: str, said: Facts) -> Opened:
         return _keras_network.opened(found, "unpickled Keras model", said, name)
     if hasattr(found, "named_parameters"):
         guess = guessing.by_network(found)
-        tokens = getattr(getattr(found, "config", None), "id2label", None)
-        labels = tuple(tokens[one] for one in sorted(tokens)) if isinstance(tokens, dict) and tokens else ()
+        names = getattr(getattr(found, "config", None), "id2label", None)
+        labels = _in_order(names) if isinstance(names, dict) else ()
+        half = any(one.dtype.itemsize < 4 for one in found.parameters() if one.is_floating_point())
         return Opened(
-            found.eval().float(),
+            (found.float() if half else found).eval(),
             dataclasses.replace(guess, labels=guess.labels or labels),
             f"unpickled {kind.__name__}",
         )

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import pickle
+import types
 import zlib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from corpus_files import boosters, skops_files
 
 from explainers import explain
+from model_zoo.facts import Facts
 from model_zoo.files import ModelFile, Trust
 from model_zoo.formats import pickled
 from model_zoo.formats.refused import KINDS
@@ -214,3 +216,17 @@ def test_folders_of_other_runtimes_are_known_too(title: str, tmp_path) -> None:
     with pytest.raises(UserError, match=f"is a {title} file"):
         open_file(ModelFile(tmp_path), trusted=ANY_CODE)
     assert {one.title for one in KINDS} == {*FOREIGN, *FOLDERS}
+
+
+def test_class_names_are_in_the_order_of_their_numbers() -> None:
+    network = torch.nn.Linear(3, 11)
+    network.config = types.SimpleNamespace(id2label={str(one): f"class {chr(97 + one)}" for one in range(11)})
+    labels = pickled._opened(network, "a.pt", Facts()).guess.labels
+    assert labels == tuple(f"class {chr(97 + one)}" for one in range(11))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64,) * 2]
+)
+def test_only_half_precision_becomes_float32(kind: torch.dtype, expected: torch.dtype) -> None:
+    assert pickled._opened(torch.nn.Linear(3, 2).to(kind), "a.pt", Facts()).network.weight.dtype == expected

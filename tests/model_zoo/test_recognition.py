@@ -134,6 +134,25 @@ def test_a_network_made_blank_draws_no_numbers():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_a_network_made_blank_draws_its_buffers():
+    """They are not in the file where they are not persistent: whoever skips them leaves what the memory held."""
+
+    class Noise(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((4,), 7.0))
+            nn.init.normal_(self.weight)
+            self.register_buffer("noise", torch.full((1000,), 7.0).normal_(), persistent=False)
+            self.register_buffer("inside", nn.init.trunc_normal_(torch.full((1000,), 7.0)), persistent=False)
+
+    with blank():
+        network = Noise()
+    assert torch.equal(network.weight, torch.full((4,), 7.0))
+    for one in (network.noise, network.inside):
+        assert abs(float(one.mean())) < 0.2
+        assert 0.7 < float(one.std()) < 1.2
+
+
 def test_a_network_made_blank_has_its_buffers():
     with blank():
         network = vision.torchvision().models.swin_t(weights=None)

@@ -338,15 +338,22 @@ def test_weight_normalisation_is_folded_exactly(tmp_path, dim, new):
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
 @pytest.mark.parametrize("new", [False, True])
-def test_spectral_normalisation_is_folded_exactly(tmp_path, kind, new):
+@pytest.mark.parametrize("channels", [(3, 5), (4, 4)], ids=str)
+def test_spectral_normalisation_is_folded_exactly(tmp_path, kind, new, channels):
     normed = nn.utils.parametrizations.spectral_norm if new else nn.utils.spectral_norm
     torch.manual_seed(0)
-    layer = normed(kind(3, 5, 3))
-    layer(torch.randn(1, 3, 8, 8))
+    layer = normed(kind(*channels, 3))
+    layer(torch.randn(1, channels[0], 8, 8))
     layer.eval()
-    layer(torch.randn(1, 3, 8, 8))
+    layer(torch.randn(1, channels[0], 8, 8))
     found, _ = read(tmp_path, layer.state_dict())
     torch.testing.assert_close(found["weight"], layer.weight.detach())
+
+
+def test_vectors_of_another_weight_are_told(tmp_path):
+    held = {"0.weight_orig": torch.ones(4, 3), "0.weight_u": torch.ones(2), "0.weight_v": torch.ones(3)}
+    with pytest.raises(UserError, match="do not belong together"):
+        read(tmp_path, held)
 
 
 def test_an_unknown_parametrization_is_told(tmp_path):
