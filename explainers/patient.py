@@ -77,5 +77,5 @@ class Patient:
         try:
             (found,) = torch.autograd.grad(self.number(entry).sum(), entry, allow_unused=True)
         except (RuntimeError, NotImplementedError, UserError) as error:
-            return " ".join(str(error).split())[:160]
+            return " ".join(str(error).split())[:160].rstrip(".")
         return "its score does not depend on its input by any differentiable way" if found is None else found

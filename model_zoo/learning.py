@@ -14,10 +14,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from torch.autograd.function import BackwardCFunction
 
 from model_zoo import lookup
 from model_zoo.modalities.text import TextInput
 from model_zoo.model import Model
+from model_zoo.probe.watch import graph
 from model_zoo.types import Capability, Output, Task, UserError, quoted
 
 Way = tuple[bool, torch.dtype, bool]  # on arrays rather than tensors, their type, with gradients
@@ -136,7 +138,15 @@ def _run_on(model: Model, rows: np.ndarray, way: Way, needs_gradient: bool) -> t
 
 
 def _flows(scores: torch.Tensor, inputs: torch.Tensor) -> bool:
-    """Whether a gradient comes back to the inputs: some fused operators promise one and have none."""
+    """Whether a gradient comes back to the inputs: some fused operators promise one and have none.
+
+    The graph tells, without a backward pass, unless somebody's own function or an operator without a gradient is in it.
+    """
+    nodes = graph(scores.grad_fn)
+    if not any(getattr(one, "variable", None) is inputs for one in nodes):
+        return False
+    if not any("NotImplemented" in one.name() or isinstance(one, BackwardCFunction) for one in nodes):
+        return True
     try:
         with _unwarned():
             (found,) = torch.autograd.grad(scores.sum(), inputs, allow_unused=True)

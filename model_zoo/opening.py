@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ ANYWHERE = (Trust.DATA,)
 CONTAINED = (Trust.DATA, Trust.SANDBOX)
 ANY_CODE = (Trust.DATA, Trust.SANDBOX, Trust.CODE)
 PHOTO = Facts(size=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD, resample="bilinear", crop=0.875)
+ALIASES = {"feature_names": "columns", "class_names": "labels"}  # as wrap() calls them
 LIMIT = 512  # tokens, where nobody says
 
 
@@ -161,15 +163,19 @@ def load(path: Any, device: str, trust: bool, card: Any, given: dict[str, Any]) 
     if not file.path.exists():
         from model_zoo import catalogue
 
-        catalogue.card(str(path))  # a bundled model, or UserError with the nearest ids
-        raise UserError(f"There is no file {str(path)!r} to read, and a bundled model takes no card; check the path.")
+        if os.sep not in str(path) and "." not in str(path):
+            catalogue.card(str(path))  # a bundled model, or UserError with the nearest ids
+        raise UserError(
+            f"There is no file {str(path)!r} to read; check the path, or give the id of a bundled model alone."
+        )
     return open_file(file, said(card, given), device, ANY_CODE if trust else ANYWHERE)
 
 
 def said(card: Any, given: dict[str, Any]) -> Facts:
     """What an owner says: a card file or Facts, and single facts over it; UserError names what is not one."""
     base = card if isinstance(card, Facts) else Facts() if card is None else parse_file(card)
-    return dataclasses.replace(base, **{name: fact(name, value) for name, value in given.items()})
+    named = {ALIASES.get(name, name): value for name, value in given.items()}
+    return dataclasses.replace(base, **{name: fact(name, value) for name, value in named.items()})
 
 
 def parse_file(path: Any) -> Facts:

@@ -13,7 +13,9 @@ from model_zoo.types import UserError
 NOISE = 1e-4  # of the scores' size
 
 
-def _look(patient: Patient) -> Finding:
+def _look(patient: Patient) -> Finding | None:
+    if not np.isfinite(patient.scores).all():
+        return None  # that is told by the scores themselves
     one = patient.inputs
     other = one.roll(1, -1) if patient.model.embedding is not None or not one.is_floating_point() else one * 0.5
     try:

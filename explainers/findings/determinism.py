@@ -12,7 +12,9 @@ RUNS = 3
 NOISE = 1e-5  # of the scores' size: what adding up in another order may change
 
 
-def _look(patient: Patient) -> Finding:
+def _look(patient: Patient) -> Finding | None:
+    if not np.isfinite(patient.scores).all():
+        return None  # that is told by the scores themselves
     runs = np.stack([patient.run(patient.inputs)[0] for _ in range(RUNS)])
     apart = float(np.abs(runs - runs[0]).max())
     size = max(float(np.abs(runs[0]).max()), 1e-12)

@@ -16,7 +16,7 @@ import torch
 from torch.autograd.graph import GradientEdge
 
 from model_zoo.probe.tokens import NORMS, WRITTEN_OUT, Layout, layout
-from model_zoo.probe.watch import Watch, path_of, unfused
+from model_zoo.probe.watch import Watch, graph, path_of, unfused
 from model_zoo.types import UserError
 
 # These bring a new meaning to the axes: what was a row of pixels may be a head or a token afterwards.
@@ -131,7 +131,7 @@ def _is_map(found: torch.Tensor) -> bool:
 def _last(forward: Callable[[], torch.Tensor], network: Any) -> Spatial:
     with path_of(network) as path, SpatialWatch(path) as watch:
         number = forward().sum()
-    for node in sorted(_graph(number.grad_fn), key=lambda one: -one._sequence_nr()):
+    for node in sorted(graph(number.grad_fn), key=lambda one: -one._sequence_nr()):
         seen = watch.at(node)
         if seen is None:
             continue
@@ -180,15 +180,3 @@ def _named(forward: Callable[[], torch.Tensor], network: Any, layer: str) -> Spa
     gradient = torch.zeros_like(kept[-1]) if gradient is None else gradient  # the score does not depend on it
     seen = _Seen(kept[-1].detach(), layer, "", state)
     return Spatial(seen.as_map(seen.output), seen.as_map(gradient), layer, "")
-
-
-def _graph(root: Any) -> list[Any]:
-    """All nodes of the autograd graph below `root`; none where nothing is differentiable."""
-    waiting = [] if root is None else [root]
-    seen = set(waiting)
-    while waiting:
-        for node, _ in waiting.pop().next_functions:
-            if node is not None and node not in seen:
-                seen.add(node)
-                waiting.append(node)
-    return list(seen)

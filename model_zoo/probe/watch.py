@@ -65,3 +65,15 @@ def unfused() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(was)
+
+
+def graph(root: Any) -> set[Any]:
+    """All nodes of the autograd graph below `root`; none where nothing is differentiable."""
+    waiting = [] if root is None else [root]
+    found = set(waiting)
+    while waiting:
+        for node, _ in waiting.pop().next_functions:
+            if node is not None and node not in found:
+                found.add(node)
+                waiting.append(node)
+    return found

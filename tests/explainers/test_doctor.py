@@ -127,6 +127,8 @@ def test_an_infinite_score_is_a_sentence():
     found, _ = checked(faulty(lambda self, x: x / 0).eval())
     assert found["scores"].verdict == Verdict.BAD
     assert "not a finite number" in found["scores"].sentence
+    assert {"determinism", "batch"}.isdisjoint(found)
+    assert ".." not in found["gradient"].sentence
 
 
 def test_a_saturated_probability():

@@ -193,6 +193,9 @@ def test_facts_as_scripts_write_them(tmp_path):
         background="age,job\n3,cook\n",
         tokenizer='{"version": "1.0"}',
     )
+    assert opening.said(None, {"class_names": ["a"], "feature_names": ["x"]}) == Facts(
+        labels=("a",), columns=(Column("x"),)
+    )
     for wrong in ({"labels": 3}, {"size": "big"}, {"background": "gone.csv"}, {"background": 4}, {"modality": 1}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             opening.said(None, wrong)
