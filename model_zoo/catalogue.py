@@ -11,11 +11,11 @@ import functools
 import importlib
 import json
 import pkgutil
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from model_zoo.discovery import Broken
 from model_zoo.types import Example, ModelCard, UserError
 
 if TYPE_CHECKING:
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parent / "samples"
 MODALITIES = ("image", "text", "tabular")
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A file in bundled/ that did not import."""
-
-    name: str
-    reason: str
 
 
 @functools.cache
