@@ -7,7 +7,7 @@ from typing import Any
 from model_zoo import boosters
 from model_zoo.facts import Facts
 from model_zoo.files import ModelFile, Opened
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 
 def missing(library: str) -> UserError:
@@ -17,9 +17,8 @@ def missing(library: str) -> UserError:
 
 def failure(file: ModelFile, library: str, ending: str, error: Exception) -> UserError:
     """That a library could not read a file, in its own words."""
-    said = " ".join(str(error).split())[:160].rstrip(". ")
     return UserError(
-        f"{library} could not read {file.name} ({said or type(error).__name__}); it is damaged, cut off or of a newer"
+        f"{library} could not read {file.name} ({quoted(error)}); it is damaged, cut off or of a newer"
         f" version. Save it again with save_model('model{ending}')."
     )
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model_zoo.types import Output, Task, UserError
+from model_zoo.types import Output, Task, UserError, quoted
 
 Kind = Literal["text", "image", "next token"]
 ENDINGS: dict[str, Kind] = {
@@ -91,7 +91,7 @@ def describe(said: dict[str, Any], tensors: int, name: str, transformers: Any) -
         config = known[own].from_dict(cleaned(said))
     except Exception as error:  # each configuration checks its own settings in its own way
         raise UserError(
-            f"config.json in {name} does not describe a model of type {own}: {_first_line(error)}."
+            f"config.json in {name} does not describe a model of type {own}: {quoted(error)}."
             " Give the config.json that was saved with the model."
         ) from error
     if not architecture:
@@ -166,10 +166,6 @@ def _no_scores(name: str, architecture: str) -> str:
         " picture to explain; give a classifier, a regression (ForSequenceClassification, ForImageClassification) or"
         " a causal language model."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160].rstrip(". ") or type(error).__name__
 
 
 def contradiction(name: str, config: Any, found: str) -> UserError:

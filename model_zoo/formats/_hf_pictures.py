@@ -42,6 +42,17 @@ def facts(said: dict[str, Any], config: dict[str, Any]) -> Facts:
     )
 
 
+def squeezed_first(said: dict[str, Any]) -> tuple[str, ...]:
+    """A sentence where a photo that is not square is squeezed before its centre is cut out: here it is only cut out."""
+    cut, size = _pair(said.get("crop_size")) if said.get("do_center_crop") else None, said.get("size")
+    if cut is None or _pair(size) is None or isinstance(size, int):
+        return ()
+    return (
+        "Its preprocessor squeezes a photo to a square and then cuts out the centre; here the centre is cut out of the"
+        " photo as it is, which differs where a photo is not square.",
+    )
+
+
 def _geometry(said: dict[str, Any], own: tuple[int, int]) -> tuple[tuple[int, int], float]:
     """Height and width that the network gets, and the share of the largest such box; SQUEEZED where all of it is."""
     wanted = said.get("size")

@@ -16,7 +16,7 @@ import torch
 from model_zoo import vision
 from model_zoo.formats import _hf_tokenizer
 from model_zoo.formats._hf_config import contradiction
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 NO_PAD = -1  # an id that no text has
 TURNED = ("xlnet",)  # types that turn ids around before they look them up: the look-up is done outside, the same one
@@ -55,9 +55,8 @@ def assembled(cls: Any, config: Any, tensors: dict[str, torch.Tensor], name: str
         with torch.device("meta"):
             wanted = sum(one.numel() for one in cls(config).parameters())
     except Exception as error:  # a configuration may contradict itself in any way
-        said = " ".join(str(error).split())[:160].rstrip(". ") or type(error).__name__
         raise UserError(
-            f"config.json in {name} does not make a {cls.__name__}: {said}. Give the one saved with it."
+            f"config.json in {name} does not make a {cls.__name__}: {quoted(error)}. Give the one saved with it."
         ) from error
     if wanted > 1.5 * have + 10_000_000:
         raise contradiction(name, config, f"one asks for {wanted:,} parameters, the others are {have:,}")

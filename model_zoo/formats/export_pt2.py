@@ -12,7 +12,7 @@ from model_zoo import guessing
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.formats import _pt2
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 
 def _sniff(file: ModelFile) -> bool:
@@ -74,10 +74,9 @@ def _loaded(file: ModelFile, archive: IO[bytes]) -> Any:
             warnings.simplefilter("ignore")
             return torch.export.load(archive)
     except Exception as error:  # the reader of a hostile file may raise anything
-        line = " ".join(str(error).split())[:160].rstrip(". ") or type(error).__name__
         raise UserError(
-            f"{file.name} is a torch.export archive that cannot be read: {line}. Export and save it again with torch"
-            f" {torch.__version__.partition('+')[0]}: torch.export.save(torch.export.export(model, inputs), path)."
+            f"{file.name} is a torch.export archive that cannot be read: {quoted(error)}. Export and save it again"
+            f" with torch {torch.__version__.partition('+')[0]}: torch.export.save(torch.export.export(model, inputs), path)."
         ) from error
     finally:
         said.setLevel(level)

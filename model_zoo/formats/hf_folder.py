@@ -113,6 +113,7 @@ def _pictures(files: Files, config: dict[str, Any], found: Described, body: Any,
     guess = _hf_pictures.facts(said, found.config.to_dict())
     if not said:
         notes = (*notes, "There is no preprocessor_config.json, so the usual ImageNet normalisation is assumed.")
+    notes = (*notes, *_hf_pictures.squeezed_first(said))
     guess = dataclasses.replace(guess, task=found.task, output=found.output, labels=found.labels, unit=found.unit)
     return Opened(ImageScores(body), guess, told(body, len(found.config.id2label), found.kind), notes)
 

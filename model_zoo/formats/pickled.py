@@ -21,7 +21,7 @@ from model_zoo import guessing
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.formats import _pickles, _saving
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 LOOKED_AT = 4 << 20  # bytes of a pickle that are read to tell what it is
 MOST_STEPS = 200_000
@@ -137,14 +137,11 @@ def open(file: ModelFile, said: Facts) -> Opened:
         raise
     except (ModuleNotFoundError, AttributeError) as error:
         raise UserError(
-            f"{file.name} needs code that is not installed here ({' '.join(str(error).split())[:160]}); save the model"
+            f"{file.name} needs code that is not installed here ({quoted(error)}); save the model"
             " where its code is, as ONNX or torch.export, or explain it there with model_zoo.wrap."
         ) from error
     except Exception as error:  # it runs code: anything may be raised
-        said_so = " ".join(str(error).split())[:160].rstrip(". ")
-        raise UserError(
-            f"{file.name} could not be unpickled ({said_so or type(error).__name__}); save it again."
-        ) from error
+        raise UserError(f"{file.name} could not be unpickled ({quoted(error)}); save it again.") from error
     return _opened(found, file.name, said)
 
 

@@ -13,7 +13,7 @@ import warnings
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.formats import _archives
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 SCHEMA = "schema.json"
 MOST_SCHEMA = 64 << 20
@@ -113,9 +113,8 @@ def open(file: ModelFile, said: Facts) -> Opened:
             " Replace it with one of scikit-learn's, or explain the model from Python with model_zoo.wrap."
         ) from error
     except Exception as error:  # a damaged file may raise anything
-        words = " ".join(str(error).split())[:160].rstrip(". ")
         raise UserError(
-            f"skops could not load {file.name} ({words or type(error).__name__}). Save it again with the versions of"
+            f"skops could not load {file.name} ({quoted(error)}). Save it again with the versions of"
             " skops and scikit-learn that are installed here."
         ) from error
     from model_zoo.formats import _estimators

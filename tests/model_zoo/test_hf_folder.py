@@ -525,3 +525,10 @@ def test_names_of_tokens_differ_and_keep_their_spaces():
     assert len(set(found)) == len(found) == tokenizer.get_vocab_size() + 3
     assert " film" in found
     assert found[-1] == f"token {tokenizer.get_vocab_size() + 2}"
+
+
+def test_a_preprocessor_that_squeezes_before_it_cuts_is_told():
+    deit = {"size": {"height": 256, "width": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
+    assert "squeezes" in _hf_pictures.squeezed_first(deit)[0]
+    assert not _hf_pictures.squeezed_first({**deit, "size": {"shortest_edge": 256}})
+    assert not _hf_pictures.squeezed_first({**deit, "do_center_crop": False})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import onnx
 
 from model_zoo.files import ModelFile
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 LARGEST_FILE = 2 << 30  # bytes: what a protocol buffer can hold
 LARGEST_INPUT = 1 << 27  # numbers in one row of a declared input
@@ -41,10 +41,9 @@ def checked(file: ModelFile) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(model)
     except Exception as error:  # ValidationError, and what its parts raise
-        said = " ".join(str(error).split())[:160].rstrip(". ")
         raise UserError(
-            f"{file.name} is not a valid ONNX model; the checker said: {said}. Export it again, with an opset from 17"
-            f" to {onnx.defs.onnx_opset_version()}."
+            f"{file.name} is not a valid ONNX model; the checker said: {quoted(error)}. Export it again,"
+            f" with an opset from 17 to {onnx.defs.onnx_opset_version()}."
         ) from error
     _weighed(model, file.name)
     return model

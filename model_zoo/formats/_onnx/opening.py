@@ -22,7 +22,7 @@ from model_zoo.formats._onnx.quantised import ROUNDING
 from model_zoo.formats._onnx.registry import Unsupported
 from model_zoo.formats._onnx.tensors import TYPES, from_array
 from model_zoo.model import tensor_of
-from model_zoo.types import UserError
+from model_zoo.types import UserError, quoted
 
 CLOSE = 1e-4  # of the largest score: how near a conversion has to come
 SCORES = ("logits", "scores", "probabilities", "output_probability", "probs", "predictions", "output")
@@ -137,7 +137,7 @@ class Session(torch.nn.Module):
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own
-            said = " ".join(str(error).split()).rpartition(" : ")[2][:200].rstrip(". ")
+            said = quoted(error, 400).rpartition(" : ")[2][:200]
             raise UserError(
                 f"{title} cannot be run by onnxruntime {onnxruntime.__version__}; it said: {said}. Export it again with"
                 " the operators and an opset that it knows, such as 17."
@@ -184,8 +184,7 @@ def converted(
         except Unsupported as error:
             reason = f"torch lacks {error}"
         except Exception as error:  # a converter may raise anything
-            said = " ".join(str(error).split())[:120] or type(error).__name__
-            reason = reason or f"torch could not run it: {said}"
+            reason = reason or f"torch could not run it: {quoted(error, 120)}"
     return Found(None, reason=reason)
 
 
