@@ -7,12 +7,15 @@ will call it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from model_zoo.types import UserError
 
 MODULES = (
     "explainers.explaining",
@@ -34,6 +37,27 @@ def plug_ins() -> None:
     registry.methods()
     registry.checks()
     opening.formats()
+
+
+def torchvision() -> None:
+    """What most files of photographs' models are built with, where it is installed."""
+    from model_zoo import vision
+
+    vision.ready()
+
+
+def keras() -> None:
+    """What Keras files are opened with, where it is installed; it writes no settings."""
+    from model_zoo.formats import _keras
+
+    with contextlib.suppress(UserError):
+        _keras.library()
+
+
+def transformers() -> None:
+    """What Hugging Face folders are opened with, where it is installed."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("transformers")
 
 
 def compiled() -> None:
@@ -81,5 +105,8 @@ class _Game:
 PARTS: tuple[Callable[[], Any], ...] = (
     *(functools.partial(importlib.import_module, one) for one in MODULES),
     plug_ins,
+    torchvision,
+    keras,
+    transformers,
     compiled,
 )
