@@ -127,7 +127,7 @@ class Nursery:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=warm.environment(settings.scratch, settings.threads),
+            env=warm.environment(settings.scratch, settings.threads) | warm.SINGLE,  # it confines itself alone
             pass_fds=[sock.fileno()],
             start_new_session=True,  # a group of its own to kill, and Ctrl-C in a terminal is not for it
         )

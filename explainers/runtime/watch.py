@@ -31,7 +31,7 @@ BYTES_A_SECOND = 20 << 20
 COMPUTING = {"look": 120.0, "rows": 120.0, "sample": 120.0, "doctor": 600.0}  # seconds; a run is for its owner to end
 LEAST = 1 << 30  # bytes of memory
 SHARE = 0.5  # of the machine's memory, where the operator does not say
-HELD = (b"RssAnon:", b"RssShmem:", b"VmSwap:")
+HELD = (b"RssAnon:", b"RssShmem:", b"VmSwap:", b"VmPTE:")  # page tables too: RLIMIT_DATA knows nothing of them
 
 
 class Watched(Protocol):
@@ -133,7 +133,7 @@ class Watch:
             return deadline.sentence
         if thorough:
             total, count = scratch.size(worker.scratch)
-            if total > self.scratch:
+            if total + scratch.unlinked(worker.pid) > self.scratch:
                 return f"it wrote more than {self.scratch / 2**30:.1f} GiB of files"
             if count > scratch.MOST:
                 return f"it made more than {scratch.MOST:,} files"
@@ -165,8 +165,18 @@ def computing(kind: str, source: Source) -> Deadline | None:
 
 def taken(pid: int) -> tuple[int, int]:
     """Bytes that a process holds for itself, and its threads; 0 where the system does not tell, or it is gone."""
+    memory, threads = _status(f"/proc/{pid}/status")
+    if threads > 1 and not memory:  # its first thread ended, which took the figures with it: others have them
+        with contextlib.suppress(OSError):
+            tasks = (f"/proc/{pid}/task/{one}/status" for one in os.listdir(f"/proc/{pid}/task"))
+            memory = next((found for found, _ in map(_status, tasks) if found), 0)
+    return memory, threads
+
+
+def _status(path: str) -> tuple[int, int]:
+    """Bytes held, and threads, as a status file of /proc says; 0 what it does not."""
     try:
-        with open(f"/proc/{pid}/status", "rb") as file:
+        with open(path, "rb") as file:
             said = [(line.split()[0], int(line.split()[1])) for line in file if line.startswith((*HELD, b"Threads:"))]
     except (OSError, ValueError, IndexError):
         return 0, 0

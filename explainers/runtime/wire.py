@@ -94,7 +94,8 @@ def receive(sock: socket.socket) -> Any:
 def _claim(name: Any, shape: Any) -> tuple[np.dtype, tuple[int, ...]]:
     dtype = np.dtype(str(name))
     sizes = [one for one in shape if type(one) is int and 0 <= one <= PAYLOAD]
-    if dtype.kind not in codec.KINDS or len(sizes) != len(shape) or len(shape) > DIMENSIONS:
+    size = dtype.itemsize * math.prod(filter(None, sizes))  # NumPy multiplies those beside a nought too
+    if dtype.kind not in codec.KINDS or len(sizes) != len(shape) or len(shape) > DIMENSIONS or size > PAYLOAD:
         raise ValueError("not an array that travels")
     return dtype, tuple(sizes)
 

@@ -6,8 +6,10 @@ it may hold anything else. Nothing of /etc but the linker's cache, nothing of /h
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -70,5 +72,7 @@ def gpu_devices() -> tuple[str, ...]:
 def _too_wide(entry: str) -> bool:
     """Whether a folder that is searched for code holds a person's home, or everything."""
     folder = os.path.realpath(entry)
-    home = os.path.realpath(os.path.expanduser("~"))
-    return home == folder or home.startswith(folder.rstrip("/") + "/")
+    homes = [os.path.expanduser("~")]  # in a child that is its scratch
+    with contextlib.suppress(KeyError):  # a container's user that nobody named
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    return any((os.path.realpath(home) + "/").startswith(folder.rstrip("/") + "/") for home in homes)

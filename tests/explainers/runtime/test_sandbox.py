@@ -162,6 +162,7 @@ def test_a_newer_landlock_refuses_more():
 
 def test_what_may_be_read_is_code_and_never_a_home(monkeypatch):
     home = os.path.realpath(os.path.expanduser("~"))
+    monkeypatch.setenv("HOME", "/nowhere")  # as in a child, where it is the scratch
     monkeypatch.setattr(sys, "path", [*sys.path, home, "/", ""])
     found = reach.code()
     assert os.path.dirname(os.path.realpath(os.__file__)) in found

@@ -53,6 +53,56 @@ def test_what_is_made_to_stay_goes_too(tmp_path):
     assert (victim / "kept").read_text() == "x"
 
 
+def test_what_cannot_be_counted_is_too_much():
+    """As nobody: root may read every folder."""
+    script = """
+import os, pathlib, tempfile
+from explainers.runtime import scratch
+os.getuid() or (os.setgid(65534), os.setuid(65534))
+folder = pathlib.Path(tempfile.mkdtemp())
+(folder / "a" / "b").mkdir(parents=True)
+(folder / "a" / "b").chmod(0)
+(folder / "a").chmod(0o300)
+print(scratch.size(folder)[1] > scratch.MOST)
+scratch.remove(folder)
+print(folder.exists())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+
+
+def test_files_without_a_name_are_counted(tmp_path):
+    with open(tmp_path / "x", "wb") as file:
+        before = scratch.unlinked(os.getpid())
+        file.write(b"x" * 100_000)
+        file.flush()
+        assert scratch.unlinked(os.getpid()) == before
+        (tmp_path / "x").unlink()
+        assert scratch.unlinked(os.getpid()) - before >= 100_000
+
+
+def test_a_link_in_a_folders_place_is_not_followed(tmp_path, monkeypatch):
+    """As somebody who still lives puts it there between two steps."""
+    victim = tmp_path / "victim"
+    victim.mkdir(mode=0o755)
+    (victim / "kept").write_text("x")
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    original = scratch._folders
+
+    def swapped(held):
+        found = original(held)
+        if "a" in found:
+            (folder / "a").rmdir()
+            (folder / "a").symlink_to(victim)
+        return found
+
+    monkeypatch.setattr(scratch, "_folders", swapped)
+    scratch.remove(folder)
+    assert (victim / "kept").read_text() == "x"
+    assert victim.stat().st_mode & 0o777 == 0o755
+
+
 def test_many_files_are_counted_no_further_than_needed(tmp_path, monkeypatch):
     monkeypatch.setattr(scratch, "MOST", 10)
     for number in range(50):

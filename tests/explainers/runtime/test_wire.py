@@ -81,6 +81,7 @@ HOSTILE = {
     "no such type": frame({"value": {"array": 0}, "arrays": [["evil", [1]]]}, b"x" * 8),
     "shape too large": frame({"value": {"array": 0}, "arrays": [["<f8", [10**6, 10**6]]]}, b"x" * 8),
     "shape that overflows": frame({"value": {"array": 0}, "arrays": [["<f8", [2**29] * 8]]}, b"x" * 8),
+    "shape of nothing that overflows": frame({"value": {"array": 0}, "arrays": [["<f8", [0, *[2**30] * 4]]]}),
     "negative shape": frame({"value": {"array": 0}, "arrays": [["<f8", [-1, -1]]]}, b"x" * 8),
     "shape of words": frame({"value": {"array": 0}, "arrays": [["<f8", ["1"]]]}, b"x" * 8),
     "too small": frame({"value": {"array": 0}, "arrays": [["<f8", [2]]]}, b"x" * 8),

@@ -44,6 +44,7 @@ ENDINGS = {
     "leave": r"unexpected SystemExit",
     "hoard": r"memory",
     "share": r"it took more than 0.5 GiB of memory",
+    "headless": r"it took more than 0.5 GiB of memory",
     "litter": r"it made more than 10,000 files",
     "crowd": rf"it started more than {watch.THREADS:,} threads",
     "garbage": r"it sent what (cannot be read|is not a message)",

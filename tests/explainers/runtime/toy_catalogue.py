@@ -21,6 +21,7 @@ HOSTILE = (
     "leave",
     "hoard",
     "share",
+    "headless",
     "litter",
     "crowd",
     "asleep",
