@@ -76,7 +76,8 @@ def _loaded(file: ModelFile, archive: IO[bytes]) -> Any:
     except Exception as error:  # the reader of a hostile file may raise anything
         raise UserError(
             f"{file.name} is a torch.export archive that cannot be read: {quoted(error)}. Export and save it again"
-            f" with torch {torch.__version__.partition('+')[0]}: torch.export.save(torch.export.export(model, inputs), path)."
+            f" with torch {torch.__version__.partition('+')[0]}: torch.export.save(torch.export.export(model, inputs),"
+            " path)."
         ) from error
     finally:
         said.setLevel(level)
