@@ -196,9 +196,12 @@ def any_number(graph: Graph, x: torch.Tensor) -> bool:
 
 
 def mark(file: ModelFile) -> bytes:
-    """The sha256 of a file."""
-    with file.open() as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+    """The sha256 of a file, or over those of the files of a folder."""
+    if not file.folder:
+        with file.open() as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+    paths = [file.path / one for one in file.entries]
+    return hashlib.sha256(b"".join(mark(ModelFile(one)) for one in paths if not one.is_symlink())).digest()
 
 
 def pad_of(tokenizer: str) -> int | None:

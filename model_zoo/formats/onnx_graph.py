@@ -1,9 +1,9 @@
-"""ONNX: one file with its weights inside, opset 7 and newer.
+"""ONNX, opset 7 and newer: one file, or a folder or zip of it and of the files that hold its weights.
 
 The graph is run by torch where it can be, so that gradients reach the input: by our own interpreter (_onnx/), else by
 onnx2torch or onnx2pytorch. A conversion counts only if its scores are those of onnxruntime, on made-up inputs when the
 file is opened and on the first real one; else onnxruntime itself is asked, a black box (docs/onnx.md).
-The file is read from its bytes; weights in other files are refused, and what it claims is weighed before it runs.
+The file is read from its bytes (_onnx/source.py), and what it claims is weighed before it runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ BLACK_BOX = "onnxruntime"
 
 def _sniff(file: ModelFile) -> bool:
     """Whether the fields of the file, up to the graph, are those of an ONNX model, its version first."""
-    head, at = file.head, 0
+    from model_zoo.formats._onnx import source
+
+    head, at = source.head(file), 0
     while at < len(head):
         tag, at = _number(head, at)
         field, kind = tag >> 3, tag & 7
@@ -109,6 +111,9 @@ FORMAT = Format(
     trust=Trust.SANDBOX,
     sniff=_sniff,
     open=_open,
-    summary="Graphs of one file; explained with gradients where torch's scores are onnxruntime's, else as a black box.",
-    order=30,
+    summary=(
+        "Graphs, with their weights inside or beside them in a folder or zip; explained with gradients where torch's"
+        " scores are onnxruntime's, else as a black box."
+    ),
+    order=19,  # a zip or folder of one is told by what is in it, before those that look at names alone
 )

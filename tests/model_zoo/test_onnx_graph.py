@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+import warnings
+import zipfile
 
 import numpy as np
 import onnx
@@ -10,7 +14,7 @@ import pytest
 import torch
 from corpus_files.onnx_graphs import exported
 from onnx import TensorProto, helper
-from small_networks import PHOTO, ROW, TEXT, Recurrent, Transformer, cnn, mlp, tokenizer
+from small_networks import PHOTO, ROW, TEXT, Recurrent, Transformer, cnn, mlp, scores_of, tokenizer
 
 from explainers import explain
 from model_zoo import probe
@@ -183,15 +187,70 @@ def test_a_file_cut_off_is_told(tmp_path):
             opened(path)
 
 
-def test_weights_in_other_files_are_refused(tmp_path):
-    path = written(tmp_path, [("MatMul", ["x", "weight"], ["y"])], {"x": [None, 4]}, {"y": [None, 3]}, LINEAR)
-    model = onnx.load(path)
-    one = model.graph.initializer[0]
-    onnx.external_data_helper.set_external_data(one, location="../../etc/passwd")
-    one.ClearField("raw_data")
-    path.write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match="keeps its weights in other files"):
-        opened(path)
+def beside(folder):
+    """What torch.onnx.export writes by default: m.onnx, and its weights in m.onnx.data."""
+    network = mlp()
+    folder.mkdir(exist_ok=True)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.randn(2, 6),), str(folder / "m.onnx"), dynamo=True, opset_version=18)
+    assert (folder / "m.onnx.data").stat().st_size > 100
+    return network
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "zip of the folder", "with a tokenizer"])
+def test_weights_beside_the_model_are_read(kind, tmp_path):
+    path = tmp_path / "export"
+    network = beside(path)
+    if kind == "with a tokenizer":
+        (path / "tokenizer.json").write_text(tokenizer())
+    if kind.startswith("zip"):
+        prefix = "export/" if kind == "zip of the folder" else ""
+        with zipfile.ZipFile(tmp_path / "e.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for one in path.iterdir():
+                archive.write(one, prefix + one.name)
+        path = tmp_path / "e.zip"
+    model = opened(path)
+    assert Capability.GRADIENTS in model.can
+    np.testing.assert_allclose(
+        model.predict(model.sample(ROW)).raw, scores_of(network)(np.array(list(ROW.values()))), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_model_without_the_file_of_its_weights_says_what_to_give(tmp_path):
+    beside(tmp_path)
+    with pytest.raises(UserError, match=r"m.onnx keeps its weights in m.onnx.data: give the folder or a zip with both"):
+        opened(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"location": "../secret"},
+        {"location": "/etc/passwd"},
+        {"location": "sub/data"},
+        {"location": "link"},
+        {"location": "m.onnx.data", "offset": 1 << 40},
+        {"location": "m.onnx.data", "offset": -4},
+        {"location": "m.onnx.data", "length": 4},
+        {"location": ".."},
+    ],
+    ids=str,
+)
+def test_weights_are_read_from_beside_the_model_alone(said, tmp_path):
+    folder = tmp_path / "export"
+    beside(folder)
+    (tmp_path / "secret").write_bytes(bytes(10_000))
+    (folder / "sub").mkdir()
+    (folder / "sub" / "data").write_bytes(bytes(10_000))
+    (folder / "link").symlink_to(tmp_path / "secret")
+    model = onnx.load(folder / "m.onnx", load_external_data=False)
+    one = next(one for one in model.graph.initializer if one.external_data)
+    one.ClearField("external_data")
+    one.external_data.extend(onnx.StringStringEntryProto(key=key, value=str(value)) for key, value in said.items())
+    (folder / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"keeps its weights in|is a link|does not hold|does not say where"):
+        opened(folder)
 
 
 @pytest.mark.parametrize("opset", [3, 999])

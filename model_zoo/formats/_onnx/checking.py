@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import onnx
 
 from model_zoo.files import ModelFile
+from model_zoo.formats._onnx import source
 from model_zoo.types import UserError, quoted
 
-LARGEST_FILE = 2 << 30  # bytes: what a protocol buffer can hold
 LARGEST_INPUT = 1 << 27  # numbers in one row of a declared input
 LARGEST_VALUE = 1 << 30  # numbers in any tensor on the way, as far as its sizes are known
 MOST_NODES = 200_000
@@ -18,22 +18,17 @@ MOST_NODES = 200_000
 
 def checked(file: ModelFile) -> onnx.ModelProto:
     """The model in a file, valid, whole and of a size that can be."""
-    if file.size > LARGEST_FILE:
-        raise UserError(f"{file.name} is larger than 2 GB, which an ONNX file cannot be; save it again as one file.")
+    data = source.data(file)
     try:
-        with file.open() as stream:
-            model = onnx.load_model_from_string(stream.read())
+        model = onnx.load_model_from_string(data)
     except Exception as error:  # DecodeError of whichever protobuf is installed
         raise UserError(
             f"{file.name} begins like an ONNX file and cannot be read to its end: it was cut off or damaged. Save or"
             " upload it again."
         ) from error
+    elsewhere = [one for one in tensors(model) if one.data_location == onnx.TensorProto.EXTERNAL or one.external_data]
+    source.filled(file, elsewhere)
     for one in tensors(model):
-        if one.data_location == onnx.TensorProto.EXTERNAL or one.external_data:
-            raise UserError(
-                f"{file.name} keeps its weights in other files, which are not opened; save it as one file:"
-                " onnx.save(onnx.load(path), path, save_as_external_data=False)."
-            )
         if any(size < 0 for size in one.dims) or math.prod(one.dims) > 16 * max(1, file.size):
             raise UserError(f"{file.name} claims a tensor of the shape {list(one.dims)}, more than the file can hold.")
     if sum(1 for _ in _nodes(model)) > MOST_NODES:
