@@ -5,6 +5,7 @@ The server listens on this machine only, reports nothing to anybody, and shows n
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 NAME = "Assay"
@@ -19,11 +20,13 @@ MODELS = "ASSAY_MODELS"  # environment: folders of which files may be opened whe
 SHARED = "ASSAY_SHARED"  # environment: "1" shows everybody's models and inputs to everybody
 MEMORY = "ASSAY_MEMORY"  # environment: GiB that one worker may take
 QUOTA = "ASSAY_QUOTA_GIB"  # environment: GiB that one person may keep
+HOSTS = "ASSAY_HOSTS"  # environment: more names by which browsers may call this server, with commas between them
 
 UPLOAD_MB = 4096  # a model file; inputs and records say a smaller limit of their own
 
 OPTIONS: dict[str, object] = {
     "server.address": "127.0.0.1",
+    "server.allowedHosts": ("localhost", "127.0.0.1", "::1"),  # a page elsewhere may have its name lead here
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.runOnSave": False,
@@ -55,4 +58,6 @@ OPTIONS: dict[str, object] = {
 def flags(**more: object) -> list[str]:
     """OPTIONS as arguments of `streamlit run`; `server_port=8501` adds or replaces "server.port"."""
     chosen = {**OPTIONS, **{name.replace("_", ".", 1): value for name, value in more.items()}}
-    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in chosen.items()]
+    listed = [(name, one) for name, value in chosen.items() for one in (value if isinstance(value, tuple) else [value])]
+    listed += [("server.allowedHosts", one.strip()) for one in os.environ.get(HOSTS, "").split(",") if one.strip()]
+    return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in listed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import Counter
 from concurrent.futures import TimeoutError as Late
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from explainers.types import Cancelled
 from model_zoo.files import ModelFile, Trust
 from model_zoo.types import UserError
 
+WAITING = 20  # questions of one owner in a lane
 WORDS = {
     "look": "reading the input",
     "rows": "reading the input",
@@ -46,16 +48,27 @@ class Asking:
         """limit: seconds that somebody waits."""
         self._lane = lane
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a callback may come at once
         self._asked: dict[Any, Task] = {}
+        self._waiting: Counter[str] = Counter()  # questions of each owner
 
-    def ask(self, kind: str, body: Any, source: Source, key: Any = None) -> Any:
-        """The answer; UserError says why there is none. key: what tells this question of its kind from others."""
+    def ask(self, kind: str, body: Any, source: Source, key: Any = None, owner: str | None = None) -> Any:
+        """The answer; UserError says why there is none.
+
+        key: what tells this question of its kind from others. owner: who asks, since turns are among owners.
+        """
+        owner = owner or ""
         shared = (kind, source, key)
         with self._lock:
             task = None if key is None else self._asked.get(shared)
             if task is None:
-                task = self._lane.submit(Task(kind, body, source, owner=f"{source.id} {key}"))
+                if owner and self._waiting[owner] >= WAITING:
+                    raise UserError(
+                        f"{WAITING} of your questions are waiting already; try again when some are answered."
+                    )
+                task = self._lane.submit(Task(kind, body, source, owner=owner))
+                self._waiting[owner] += 1
+                task.future.add_done_callback(lambda _: self._answered(owner))
                 if key is not None:
                     self._asked[shared] = task
                     task.future.add_done_callback(lambda _: self._asked.pop(shared, None))
@@ -80,3 +93,10 @@ class Asking:
             ) from error
         except Cancelled as error:
             raise UserError(f"The worker was stopped while {doing}; try it again.") from error
+
+    def _answered(self, owner: str) -> None:
+        """On any thread, also within ask(): one of an owner's questions waits no more."""
+        with self._lock:
+            self._waiting[owner] -= 1
+            if not self._waiting[owner]:
+                del self._waiting[owner]

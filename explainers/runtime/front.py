@@ -144,7 +144,7 @@ class Runtime:
         """What is found in a file, with what was said of it or else with `said`; kept with it, as is why it failed."""
         upload = self.upload(id, owner)
         try:
-            found: Reading = self._opening.ask("read", (), self._models.file(upload, said))
+            found: Reading = self._opening.ask("read", (), self._models.file(upload, said), owner=owner)
         except UserError as error:
             if said in (None, upload.facts) and upload.owner == owner:
                 self._store.uploads.read(id, owner, None, str(error))
@@ -157,7 +157,7 @@ class Runtime:
         """Open a model with what its owner says of it, and keep that with the card; UserError changes nothing."""
         upload = self._store.uploads.own(id, owner)
         source = replace(self._models.file(upload, facts), title=facts.title or upload.title)
-        found: ModelCard = self._opening.ask("card", (), source)
+        found: ModelCard = self._opening.ask("card", (), source, owner=owner)
         card = replace(found, id=id, title=source.title, digest=upload.digest)
         self._store.uploads.describe(id, owner, facts, card)
         return card
@@ -187,7 +187,7 @@ class Runtime:
     def doctor(self, model: str, digest: str | None = None, owner: str | None = None) -> Diagnosis:
         """A check-up of a model on an input, or on one that is made up."""
         data, name = (None, "") if digest is None else self._store.read(digest, owner)
-        found: Diagnosis = self._opening.ask("doctor", (data, name), self._models.source(model, owner))
+        found: Diagnosis = self._opening.ask("doctor", (data, name), self._models.source(model, owner), owner=owner)
         return found
 
     # -- inputs ------------------------------------------------------------------------------------------------------
@@ -225,7 +225,8 @@ class Runtime:
         """The rows of a CSV, as a model of tables takes them."""
         source = self._models.source(model, owner)
         asking = self._seeing if source.path else self._looking
-        found: tuple[dict[str, Any], ...] = asking.ask("rows", self._store.read(digest, owner), source, digest)
+        given = self._store.read(digest, owner)
+        found: tuple[dict[str, Any], ...] = asking.ask("rows", given, source, digest, owner)
         return found
 
     def look(
@@ -251,7 +252,7 @@ class Runtime:
         data, _ = self._store.read(digest)
         self._run.prepare(source)
         asking = self._seeing if source.path else self._looking
-        found = asking.ask("look", (data, name, players, baseline, options), source, key)
+        found = asking.ask("look", (data, name, players, baseline, options), source, key, owner)
         found = self._models.learn(source, found)
         with self._lock:
             remember(self._looks, key, found, LOOKS)

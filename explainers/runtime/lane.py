@@ -244,6 +244,7 @@ class Lane:
     def _answer(self, process: Process, task: Task) -> Any:
         process.begin(watch.opening(process.source))
         process.send(task.kind, task.number, task.body)
+        loaded = False
         while True:
             kind, number, body = process.receive()
             if number != task.number:
@@ -255,13 +256,19 @@ class Lane:
                     raise process.liar("it said more of its model than a screen can hold")
                 return body
             if kind == "error":
-                raise UserError(str(body))
+                raise process.complaint(body)
             if kind == "cancelled":
                 raise Cancelled
             if kind == "loaded":
-                process.begin(watch.computing(task.kind, process.source))
+                if not loaded:
+                    loaded = True
+                    process.begin(watch.computing(task.kind, process.source, lambda: self._awaited(task)))
             else:
                 task.on_news(kind, body)
+
+    def _awaited(self, task: Task) -> bool:
+        """Whether somebody else waits for a task to end; asked from any thread."""
+        return any(one.owner != task.owner for one in tuple(self._waiting))
 
     def _ready(self, source: Source) -> None:
         """A worker of this source, that loads its model; if there is none, whoever asks next is told why."""

@@ -22,7 +22,7 @@ from explainers.runtime.process import Life, Process, Spawned
 from explainers.runtime.scratch import Scratch
 from explainers.runtime.types import Source
 from explainers.runtime.warm import Zygote
-from explainers.runtime.watch import Watch, allowed_memory
+from explainers.runtime.watch import Watch, allowed_memory, run_minutes
 from explainers.runtime.worker import Settings
 from model_zoo.types import UserError
 
@@ -45,6 +45,7 @@ class Nursery:
         self._forks = can_fork(device) if fork is None else fork
         self._allow_code = os.environ.get("ASSAY_ALLOW_CODE") == "1"  # as it was when the server was started
         self._watch = Watch(allowed_memory())
+        run_minutes()  # says at once what is wrong with it
         self._quiet = self._watch.quiet if grow else None
         self._scratch = Scratch(workspace)
         self._turn = threading.Lock()

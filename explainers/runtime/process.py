@@ -23,6 +23,7 @@ from explainers.runtime.watch import Deadline, Watch
 from model_zoo.types import UserError
 
 STALLED = 1.0  # seconds to wait for a turn to speak
+LONGEST = 1_000  # characters of a sentence
 LINGERS = 5.0  # seconds between the end of a worker's socket and its own
 
 
@@ -156,7 +157,7 @@ class Process:
         kind, _, body = self.receive()
         self.rest()
         if kind == "error":
-            raise UserError(str(body))
+            raise self.complaint(body)
         match body:
             case (Device() as device, tuple(barriers)) if kind == "hello":
                 self.device, self.barriers = device, barriers
@@ -181,21 +182,37 @@ class Process:
         self.deadline = None
         self._watch.wake()
 
-    def send(self, kind: str, number: int, body: Any, wait: float = -1) -> None:
-        """Say something; Died if nobody listens."""
-        if not self._speaking.acquire(timeout=wait):
+    def send(self, kind: str, number: int, body: Any) -> None:
+        """Say something; Died if nobody listens, also one that lives and does not read."""
+        with self._speaking:
+            unbounded = self.deadline is None
+            if unbounded:
+                self.deadline = watch.hearing()
+            try:
+                self._tell(kind, number, body)
+            finally:
+                if unbounded:
+                    self.deadline = None
+
+    def hint(self, kind: str, number: int, body: Any) -> None:
+        """Say something short that needs no answer; nothing happens if nobody listens, or reads."""
+        if not self._speaking.acquire(timeout=STALLED):
             return
+        try:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLOUT)  # told only where there is more room than a hint takes
+            if poll.poll(0):
+                self._tell(kind, number, body)
+        except (Died, ValueError):
+            pass  # ValueError: it is closed
+        finally:
+            self._speaking.release()
+
+    def _tell(self, kind: str, number: int, body: Any) -> None:
         try:
             wire.send(self._sock, (kind, number, body))
         except wire.Broken as error:
             raise self._died() from error
-        finally:
-            self._speaking.release()
-
-    def hint(self, kind: str, number: int, body: Any) -> None:
-        """Say something that needs no answer; nothing happens if nobody listens."""
-        with contextlib.suppress(Died):
-            self.send(kind, number, body, wait=STALLED)
 
     def receive(self) -> tuple[str, int, Any]:
         """The next message, (kind, number, body); Died at its end, or if it is not one."""
@@ -210,6 +227,12 @@ class Process:
             raise self.liar("it closed its socket and stayed") from error
         except wire.Broken as error:
             raise self.liar(f"it sent what cannot be read: {error}") from error
+
+    def complaint(self, body: Any) -> Exception:
+        """What it says that went wrong, as the error to raise: no longer than a screen can show, and plain text."""
+        if not isinstance(body, str):
+            return self.liar("it sent an error that is no sentence")
+        return UserError(body[:LONGEST].encode("utf-8", "replace").decode() + ("…" if len(body) > LONGEST else ""))
 
     def kill(self, blame: str = "") -> None:
         """End it at once, with everything that it started; `blame` says why, where it did not end by itself before."""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +29,10 @@ THREADS = max(512, 8 * (os.cpu_count() or 1))  # a library may have a pool of as
 COMING = 120.0  # seconds until a new worker says that it is ready; started by exec, it imports torch before
 OPENING = 60.0  # seconds to open a stranger's file, and a second more for each
 BYTES_A_SECOND = 20 << 20
-COMPUTING = {"look": 120.0, "rows": 120.0, "sample": 120.0, "doctor": 600.0}  # seconds; a run is for its owner to end
+HEARING = 120.0  # seconds until a worker has taken in what it is told
+COMPUTING = {"look": 120.0, "rows": 120.0, "sample": 120.0, "doctor": 600.0, "read": 120.0, "card": 120.0}  # seconds
+RUNS = "ASSAY_RUN_MINUTES"  # environment: how long a run may compute while somebody else waits
+MINUTES = 60.0
 LEAST = 1 << 30  # bytes of memory
 SHARE = 0.5  # of the machine's memory, where the operator does not say
 HELD = (b"RssAnon:", b"RssShmem:", b"VmSwap:", b"VmPTE:")  # page tables too: RLIMIT_DATA knows nothing of them
@@ -55,6 +59,7 @@ class Deadline:
 
     at: float
     sentence: str
+    binds: Callable[[], bool] = lambda: True  # whether it ends a worker at all, asked once the time is up
 
 
 class Watch:
@@ -129,7 +134,7 @@ class Watch:
         if threads > THREADS:
             return f"it started more than {THREADS:,} threads"
         deadline = worker.deadline
-        if deadline is not None and time.monotonic() > deadline.at:
+        if deadline is not None and time.monotonic() > deadline.at and deadline.binds():
             return deadline.sentence
         if thorough:
             total, count = scratch.size(worker.scratch)
@@ -157,10 +162,35 @@ def opening(source: Source) -> Deadline | None:
     return Deadline(time.monotonic() + seconds, f"it took longer than {seconds:.0f} s to open the file")
 
 
-def computing(kind: str, source: Source) -> Deadline | None:
-    """Until when a request of an opened file must be answered; None if only its owner ends it."""
-    seconds = COMPUTING.get(kind) if source.path else None
-    return None if seconds is None else Deadline(time.monotonic() + seconds, f"it took longer than {seconds:.0f} s")
+def hearing() -> Deadline:
+    """Until when a worker must have read what it is told, where nothing else bounds that."""
+    return Deadline(time.monotonic() + HEARING, f"it did not listen for {HEARING:.0f} s")
+
+
+def computing(kind: str, source: Source, awaited: Callable[[], bool]) -> Deadline | None:
+    """Until when a request of an opened model must be answered; None if only who asked ends it.
+
+    A run may take as long as it likes, unless somebody else waits for its end.
+    """
+    if kind in COMPUTING:
+        seconds = COMPUTING[kind]
+        sentence = f"it took longer than {seconds:.0f} s"
+        return Deadline(time.monotonic() + seconds, sentence) if source.path else None
+    minutes = run_minutes()
+    sentence = f"it took longer than {minutes:g} minutes, and others wait"
+    return Deadline(time.monotonic() + 60 * minutes, sentence, awaited)
+
+
+def run_minutes() -> float:
+    """How long a run may compute while somebody else waits, as the operator says; UserError if that is no number."""
+    given = os.environ.get(RUNS, "").strip()
+    try:
+        found = float(given) if given else MINUTES
+        if not 0 < found < 10**6:
+            raise ValueError
+    except ValueError as error:
+        raise UserError(f"{RUNS} is a number of minutes above 0, such as {MINUTES:g}; {given!r} came.") from error
+    return found
 
 
 def taken(pid: int) -> tuple[int, int]:

@@ -337,7 +337,8 @@ def test_words_of_others_are_shown_and_not_obeyed() -> None:
     assert "[" not in plain("[a](b)").replace("\\[", "")
 
 
-def test_server_is_told_to_stay_here_and_silent() -> None:
+def test_server_is_told_to_stay_here_and_silent(monkeypatch) -> None:
+    monkeypatch.setenv(config.HOSTS, "assay.example.org, ")
     flags = config.flags(server_port=1234)
     for wanted in (
         "--server.address=127.0.0.1",
@@ -346,6 +347,8 @@ def test_server_is_told_to_stay_here_and_silent() -> None:
         "--server.port=1234",
     ):
         assert wanted in flags
+    named = [one.partition("=")[2] for one in flags if one.startswith("--server.allowedHosts=")]
+    assert named == ["localhost", "127.0.0.1", "::1", "assay.example.org"]
 
 
 def test_no_heavy_library_in_the_process_of_the_app() -> None:

@@ -24,7 +24,7 @@ from explainers.consistency import modest
 from explainers.diagnosis import Diagnosis, Finding, Part
 from explainers.runtime import lane as lanes
 from explainers.runtime import nursery as nurseries
-from explainers.runtime import process, sandbox, warm, watch
+from explainers.runtime import process, sandbox, warm, watch, wire
 from explainers.runtime.types import Source
 from explainers.types import Cancelled
 from model_zoo.facts import Facts
@@ -356,6 +356,91 @@ def test_closing_reaches_a_worker_that_does_not_come_up(silent):
         task.future.result(0)
 
 
+@pytest.fixture
+def aside(tmp_path):
+    """A worker of which the test is the other side of the socket."""
+    watcher = watch.Watch(1 << 30)
+    (tmp_path / "scratch").mkdir()
+    ours, theirs = socket.socketpair()
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    found = process.Process(process.Spawned(child), ours, Source("quick"), tmp_path / "scratch", watcher)
+    yield found, theirs
+    theirs.close()
+    found.close()
+    watcher.close()
+
+
+def test_who_does_not_read_holds_nobody_up(aside, monkeypatch):
+    monkeypatch.setattr(watch, "HEARING", 0.4)
+    worker, _ = aside
+    began = time.monotonic()
+    for number in range(20_000):
+        worker.hint("prepare", number, None)
+    assert time.monotonic() - began < 20
+    assert worker.alive
+    threading.Timer(0.6, lambda: aside[1].close()).start()  # in a worker's place, which closes its socket as it ends
+    with pytest.raises(process.Died, match="it did not listen"):
+        worker.send("look", 1, np.zeros(1 << 20))
+    assert not worker.alive
+
+
+@pytest.mark.parametrize("body", [None, 3, ("no", "sentence"), {"a": 1}])
+def test_an_error_is_a_sentence(aside, body):
+    worker, theirs = aside
+    wire.send(theirs, ("error", 0, body))
+    with pytest.raises(process.Died, match="it sent an error that is no sentence"):
+        worker.greet()
+
+
+def test_a_sentence_is_as_long_as_one(aside):
+    worker, theirs = aside
+    wire.send(theirs, ("error", 0, "x\ud800" * 10_000))
+    with pytest.raises(UserError) as told:
+        worker.greet()
+    assert str(told.value) == "x?" * (process.LONGEST // 2) + "…"
+
+
+def test_a_model_is_loaded_once_and_what_follows_is_bounded(aside, monkeypatch, tmp_path):
+    """A forged "loaded" took the deadline away, and each of them gave another."""
+    worker, theirs = aside
+    worker.source = Source("theirs", path=str(tmp_path / "x.onnx"))
+    lane = lanes.Lane("loaded", lambda source: worker)
+    task = lanes.Task("card", (), worker.source)
+    for body in ("loaded", "loaded"):
+        wire.send(theirs, (body, task.number, None))
+    monkeypatch.setitem(watch.COMPUTING, "card", 50.0)
+    found = []
+
+    def answer():
+        try:
+            lane._answer(worker, task)
+        except UserError as error:
+            found.append(str(error))
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    time.sleep(0.3)
+    assert 45 < worker.deadline.at - time.monotonic() < 50
+    wire.send(theirs, ("error", task.number, "No."))
+    thread.join(10)
+    assert found == ["No."]
+    lane.close()
+
+
+def test_a_run_ends_for_others_alone(aside, monkeypatch):
+    monkeypatch.setenv("ASSAY_RUN_MINUTES", "0.001")
+    worker, _ = aside
+    others = []
+    worker.deadline = watch.computing("explain", worker.source, lambda: bool(others))
+    time.sleep(0.5)
+    assert worker.alive
+    others.append("somebody")
+    deadline = time.monotonic() + 10
+    while worker.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert worker.liar("").args == ("it took longer than 0.001 minutes, and others wait",)
+
+
 def held():
     """What this process holds: descriptors, threads, children and temporary folders."""
     files = {os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd") if _open(one)}
@@ -368,7 +453,7 @@ def _open(number):
 
 
 @linux
-@pytest.mark.parametrize("name", ["ASSAY_MEMORY", "ASSAY_QUOTA_GIB"])
+@pytest.mark.parametrize("name", ["ASSAY_MEMORY", "ASSAY_QUOTA_GIB", "ASSAY_RUN_MINUTES"])
 def test_a_runtime_that_cannot_start_leaves_nothing(start, monkeypatch, name):
     before = held()
     monkeypatch.setenv(name, "lots")
