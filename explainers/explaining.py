@@ -131,7 +131,9 @@ class _Asked:
                 " Try another baseline, or explain the logit rather than the probability."
             )
         ask = self.run.evaluator.values
-        explained = float(ask(self.sample.x[None], self.target)[0])
+        explained = attribution.explained
+        if explained is None:
+            explained = float(ask(self.sample.x[None], self.target)[0])
         start = None
         if self.method.completeness != "no":
             start = attribution.base_value

@@ -74,6 +74,7 @@ class Attribution:
     flavour: str = ""  # where only the run itself knows it; else the method's own
     absence: str = ""  # what absence meant, where the method chose another than the reference it was given
     used: dict[str, Any] = field(default_factory=dict)  # parameters that were automatic, as they came out
+    explained: float | None = None  # the number that is shared, where it is not the target's own; then `unit` is said
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,12 @@ import numpy as np
 from model_zoo.frames import Knowledge, spell
 from model_zoo.types import Column, Output, Task, UserError
 
-EXPONENTS = ("Poisson", "Tweedie", "LogLinQuantile")  # losses whose trees add up the logarithm of the prediction
+LOGARITHMS = {  # losses whose trees add up the logarithm of the prediction
+    "xgboost": ("count:poisson", "reg:gamma", "reg:tweedie", "survival:cox", "survival:aft"),
+    "lightgbm": ("poisson", "gamma", "tweedie"),
+    "catboost": ("Poisson", "Tweedie", "LogLinQuantile"),
+}
+MULTI_LABEL = ("MultiLogloss", "MultiCrossEntropy")  # of CatBoost: the labels do not exclude one another
 TEXT = re.compile(r"^\[?(objective|feature_infos|categorical_feature)(?:=|: )(.*?)\]?$", re.MULTILINE)
 
 
@@ -28,6 +33,8 @@ class Booster:
         self.classes: tuple[str, ...] | None = None
         self.logits = False  # whether the margin is a logit, so that its softmax or sigmoid is the probability
         self.chances = False  # whether it gives probabilities
+        self.link = ""  # "log" or "log-odds": what the trees add up, of each number that is predicted
+        self.unit = ""  # of a regression's values, where the loss says it
         self.trees = True
 
     @property
@@ -46,19 +53,28 @@ class Booster:
         """Margins for "logit", probabilities (of the second class, where there are two) or values, of a table."""
         raise NotImplementedError
 
+    def margins(self, table: Any) -> np.ndarray:
+        """What the trees add up, (rows,) or (rows, outputs), whatever it means."""
+        return self.scores(table, "logit")
+
     def contributions(self, table: Any) -> np.ndarray:
         """(rows, features + 1) or (rows, outputs, features + 1): the library's own tree SHAP, the start last."""
         raise NotImplementedError
 
 
 class XGBoost(Booster):
-    """xgboost.Booster."""
+    """xgboost.Booster; where training stopped early, its rounds up to the best, as XGBClassifier predicts."""
 
     def __init__(self, own: Any) -> None:
-        super().__init__(own)
         config = json.loads(own.save_config())["learner"]
         name = config["objective"]["name"]
-        self.trees = config["gradient_booster"]["name"] != "gblinear"
+        trees = config["gradient_booster"]["name"] != "gblinear"
+        best = str(own.attr("best_iteration") or "")
+        if trees and best.isdigit() and int(best) + 1 < own.num_boosted_rounds():
+            own = own[: int(best) + 1]
+        super().__init__(own)
+        self.trees = trees
+        self.link = "log" if name in LOGARITHMS["xgboost"] else ""
         self._hinge = name == "binary:hinge"  # predicts 0 or 1; its margin is no log-odds, so it is taken for a value
         two = name in ("binary:logistic", "binary:logitraw", "reg:logistic")
         self.task = "binary" if two else "classification" if name.startswith("multi:") else "regression"
@@ -103,6 +119,9 @@ class LightGBM(Booster):
         steep = next((float(one[8:]) for one in rest if one.startswith("sigmoid:")), 1.0)
         self.logits = name in ("multiclass", "cross_entropy", "xentropy") or (name == "binary" and steep == 1)
         self.chances = self.task != "regression"
+        self.link = "log" if name in LOGARITHMS["lightgbm"] else ""
+        if name == "multiclassova" and steep == 1:
+            self.link = "log-odds"
 
     def knowledge(self) -> Knowledge:
         """Names, the ranges seen in training and, of a model trained on a pandas table, the categories."""
@@ -152,14 +171,22 @@ class CatBoost(Booster):
             loss = ""
         self.loss = loss.partition(":")[0]
         classes = [] if own.classes_ is None else list(own.classes_)
-        if self.loss in ("MultiClass", "MultiClassOneVsAll") or len(classes) > 2:
+        labels = self.loss in MULTI_LABEL
+        if labels:
+            self.unit = "probability"
+        elif self.loss in ("MultiClass", "MultiClassOneVsAll") or len(classes) > 2:
             self.task = "classification"
         elif self.loss in ("Logloss", "CrossEntropy") or len(classes) == 2:
             self.task = "binary"
         self.logits = self.task != "regression" and self.loss != "MultiClassOneVsAll"
         self.chances = self.task != "regression"
+        if labels or self.loss == "MultiClassOneVsAll":
+            self.link = "log-odds"
+        elif self.loss in LOGARITHMS["catboost"]:
+            self.link = "log"
         if classes:
-            self.classes = tuple(one if isinstance(one, str) else f"class {one}" for one in classes)
+            word = "label" if labels else "class"
+            self.classes = tuple(one if isinstance(one, str) else f"{word} {one}" for one in classes)
 
     def knowledge(self) -> Knowledge:
         """Names, and which columns are categories; CatBoost keeps hashes of them, not their words."""
@@ -169,10 +196,10 @@ class CatBoost(Booster):
         return _knowledge(() if numbered else names, len(names), places)
 
     def scores(self, table: Any, output: Output) -> np.ndarray:
-        """As Booster says; a Poisson or Tweedie regression's values are exponents of its trees' sums."""
+        """As Booster says; values of several labels are a probability each, those of Poisson and its like exponents."""
         kind = "Probability" if output == "probability" else "RawFormulaVal"
-        if self.task == "regression" and self.loss in EXPONENTS:
-            kind = "Exponent"
+        if output == "value":
+            kind = {"log": "Exponent", "log-odds": "Probability"}.get(self.link, kind)
         found = np.asarray(self.own.predict(self._text(table), prediction_type=kind))
         return found[:, 1] if self.task == "binary" and kind == "Probability" else found
 

@@ -26,6 +26,10 @@ CATEGORICAL = (
 )
 
 
+class CategoricalError(UserError):
+    """Trees that split by sets of categories, which only the path-dependent flavour reads."""
+
+
 def readable(trees: Any, index: int) -> Any:
     """What shap.TreeExplainer reads in place of these trees, for output `index`; None where it reads these."""
     booster = boosters.inside(trees)
@@ -36,6 +40,8 @@ def readable(trees: Any, index: int) -> Any:
 
         grown = booster.own.dump_model()["tree_info"]
         return [SingleTree(one) for one in grown[index :: booster.own.num_model_per_iteration()]]
+    if isinstance(booster, boosters.XGBoost):  # without the rounds after the best one
+        return booster.own
     return None
 
 
@@ -81,7 +87,7 @@ class _Tree:
     def inner(self, split: Any) -> int:
         """A node whose children are said later."""
         if split["split_type"] != "FloatFeature":
-            raise UserError(CATEGORICAL)
+            raise CategoricalError(CATEGORICAL)
         number = self.numbers[split["float_feature_index"]]
         at = self._node(0, 0, 0, number["flat_feature_index"], split["border"], 0.0)
         self.default[at] = int(number.get("nan_value_treatment") == "AsTrue")  # 1: to the right, below

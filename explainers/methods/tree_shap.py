@@ -8,8 +8,10 @@ scaled for each background row so that they add up to the change in probability.
 gets their sum. Class 0 of a binary model has the negated margin of class 1.
 The library's own check of additivity is off: ours compares with what the model itself predicts, and so also catches
 trees that the library misreads (shap issue 3436); where it fails, because the prediction passes a link after the trees
-or is no sum of them at all, nothing is shown. For the same reason the start of the interventional flavour is the
-model's own mean over the background: for several classes of XGBoost 3 the library adds the first one's offset to all.
+or is no sum of them at all, nothing is shown. A booster whose link is known (the exponential of a Poisson loss, a
+sigmoid for each class or label) has its margin explained instead, and says so. The start of the interventional flavour
+is the model's own mean over the background: for several classes of XGBoost 3 the library adds the first one's offset to
+all.
 x and the background are rounded to float32 where the ensemble does that before it compares with a threshold, and
 handed to the library as ranks among the thresholds, since its interventional flavour keeps those as float32.
 In the path-dependent flavour XGBoost, LightGBM and CatBoost are asked themselves, as shap does, with their categories;
@@ -22,14 +24,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explainers.engine.credit import credit
 from explainers.engine.libraries import quiet
-from explainers.engine.trees import readable
+from explainers.engine.trees import CategoricalError, readable
 from explainers.types import Attribution, Method, Settled, knob
 from model_zoo import boosters
 from model_zoo.types import Capability, Players, Reference, Sample, Target, UserError
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
-INTERVENTIONAL, PATH = "interventional", "tree_path_dependent"
+AUTO, INTERVENTIONAL, PATH = "automatic", "interventional", "tree_path_dependent"
 FEW = 8  # rows on which the trees' sums are compared with the model, where that takes Shapley values
 MOST_NODES = 2**15 - 1  # of a tree; the library's interventional flavour numbers nodes in 16 bits
 CHANCES = (
@@ -55,10 +57,13 @@ class Params:
     """Which game is played."""
 
     feature_perturbation: str = knob(
-        INTERVENTIONAL,
-        choices=(INTERVENTIONAL, PATH),
+        AUTO,
+        choices=(AUTO, INTERVENTIONAL, PATH),
         label="Flavour",
-        help="What stands in for an absent feature: background rows, or the trees' own training counts.",
+        help=(
+            "What stands in for an absent feature: background rows, or the trees' own training counts. Automatic is"
+            " the former, but for trees that split by categories."
+        ),
     )
 
 
@@ -67,15 +72,20 @@ def explain(
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
     run.check()
-    flavour = params.feature_perturbation
-    rows = _as_compared(model.trees, np.concatenate([sample.x[None], reference.rows]))
-    rows = rows if flavour == INTERVENTIONAL else rows[:FEW]
-    with quiet(), _readable():
-        shares = (_by_rows if flavour == INTERVENTIONAL else _by_counts)(model, target, rows)
-    own = run.evaluator.values(np.concatenate([sample.x[None], reference.rows])[: len(rows)], target)
+    given = np.concatenate([sample.x[None], reference.rows])
+    given = given[:FEW] if params.feature_perturbation == PATH else given
+    rows = _as_compared(model.trees, given)
+    own = np.asarray(run.evaluator.values(given, target), dtype=np.float64)
+    link = _Link.of(model, target, given, own)
+    if link is not None:
+        own, target = link.margins, replace(target, output="value")
+    flavour, shares = _shared(model, target, rows, params.feature_perturbation)
+    own = own[: len(shares.sums)]
     _check_reading(model, shares.sums, own)
     base = float(own[1:].mean()) if shares.base is None else shares.base
-    notes = []
+    notes = [] if link is None else [link.note]
+    if params.feature_perturbation == AUTO and flavour == PATH:
+        notes.append("The trees split by categories, which shap reads in this flavour alone.")
     if flavour == PATH:
         notes.append("Absent features follow the trees' own training counts; the background rows were not used.")
     if target.output == "probability" and shares.rescaled:
@@ -86,10 +96,57 @@ def explain(
     return Attribution(
         credit(shares.values, players, sample.x.ndim),
         base_value=base,
+        explained=None if link is None else float(own[0]),
+        unit=None if link is None else link.unit,
         settled=Settled("exact"),
         notes=tuple(notes),
         flavour=flavour.replace("_", " ") + told,
+        used={"feature_perturbation": flavour},
     )
+
+
+@dataclass(frozen=True)
+class _Link:
+    """What trees add up in place of the number that is predicted: margins (rows,), in which their shares add up."""
+
+    margins: np.ndarray
+    unit: str
+    note: str
+
+    @staticmethod
+    def of(model: Model, target: Target, rows: np.ndarray, own: np.ndarray) -> _Link | None:
+        """The link by which a booster makes its numbers `own` (rows,) of the margins of rows; None where it has none.
+
+        own: what the model predicts; where that is not what the link makes of the margins, they are not explained.
+        """
+        booster = boosters.inside(model.trees)
+        if booster is None or not booster.link:
+            return None
+        known = getattr(model.network, "knowledge", None)
+        found = np.asarray(booster.margins(rows if known is None else known.table(rows)), dtype=np.float64)
+        margins = found[:, target.index] if found.ndim == 2 and found.shape[1] > 1 else found.reshape(-1)
+        with np.errstate(over="ignore"):
+            made = np.exp(margins) if booster.link == "log" else 1 / (1 + np.exp(-margins))
+        if not np.allclose(made, own, rtol=1e-4, atol=1e-6):
+            return None
+        unit = " ".join(filter(None, ("log", target.unit if target.unit not in ("value", "probability") else "")))
+        if booster.link == "log":
+            return _Link(margins, unit, "The trees add up the logarithm of the prediction, so that is what is shared.")
+        note = f"The trees add up the log-odds of {target.label} against the rest, so that is what is shared."
+        return _Link(margins, "log-odds", note)
+
+
+def _shared(model: Model, target: Target, rows: np.ndarray, flavour: str) -> tuple[str, Shares]:
+    """What the trees say in a flavour; the automatic one is the interventional, wherever shap reads the trees in it."""
+    if flavour != PATH:
+        try:
+            with quiet(), _readable():
+                return INTERVENTIONAL, _by_rows(model, target, rows)
+        except CategoricalError:
+            if flavour == INTERVENTIONAL or boosters.inside(model.trees) is None:
+                raise
+    with quiet(), _readable():
+        return PATH, _by_counts(model, target, rows[:FEW])
 
 
 @dataclass(frozen=True)
@@ -147,7 +204,7 @@ def _readable() -> Iterator[None]:
     except InvalidModelError as error:
         raise UserError(f"shap cannot read these trees ({error}). Use KernelSHAP, which asks any model.") from error
     except (ExplainerError, NotImplementedError) as error:  # it says so of trees that split by sets of categories
-        raise UserError(CATEGORIES) from error
+        raise CategoricalError(CATEGORIES) from error
 
 
 def _explainer(model: Model, trees: Any, target: Target, background: np.ndarray | None, flavour: str) -> Any:
@@ -175,7 +232,7 @@ def _explainer(model: Model, trees: Any, target: Target, background: np.ndarray 
     elif target.output == "logit" and leaves == "probability":
         raise UserError("These trees vote in probabilities and have no logit. Explain the probability instead.")
     if flavour == INTERVENTIONAL and np.any(np.asarray(getattr(explainer.model, "threshold_types", 0)) > 0):
-        raise UserError(CATEGORIES)
+        raise CategoricalError(CATEGORIES)
     if flavour == INTERVENTIONAL and explainer.model.thresholds.shape[1] > MOST_NODES:
         raise UserError(
             f"shap counts the nodes of a tree up to {MOST_NODES:,}; these have {explainer.model.thresholds.shape[1]:,}."
@@ -268,5 +325,5 @@ METHOD = Method(
     params=Params,
     absence="background",
     completeness="by_construction",
-    evaluations=lambda params, players, rows: rows + 1 if params.feature_perturbation == INTERVENTIONAL else FEW,
+    evaluations=lambda params, players, rows: FEW if params.feature_perturbation == PATH else rows + 1,
 )

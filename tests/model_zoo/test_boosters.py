@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import catboost
 import lightgbm
 import numpy as np
 import pandas
 import pytest
+import scipy.special
 import xgboost
 from corpus_files import boosters as made
 
@@ -108,8 +111,12 @@ def test_categories_are_said_in_words(name: str, tmp_path) -> None:
     )
     assert dict(zip((cell.name for cell in found.sample.view.cells), found.values, strict=True))["colour"] > 0.05
     assert found.values.sum() + found.base_value == pytest.approx(red, abs=1e-5)
+    itself = explainers.explain(model, made.ROW, "tree_shap", target=1)
+    np.testing.assert_array_equal(itself.values, found.values)
+    assert itself.flavour == "tree path dependent"
+    assert itself.provenance.parameters["feature_perturbation"] == "tree_path_dependent"
     with pytest.raises(UserError, match="categor"):
-        explainers.explain(model, made.ROW, "tree_shap", target=1)
+        explainers.explain(model, made.ROW, "tree_shap", target=1, feature_perturbation="interventional")
 
 
 def test_categories_that_the_file_does_not_keep_are_asked_for(tmp_path) -> None:
@@ -151,6 +158,77 @@ def test_wrappers_for_scikit_learn_keep_their_categories(package: str) -> None:
     np.testing.assert_allclose(model.predict(model.sample(frame.iloc[3])).probabilities, expected, atol=1e-6)
 
 
+COUNT = np.abs(np.rint(made.number())) + 1
+LINKED = {
+    "xgboost poisson": (lambda: made.xgboosted("count:poisson", COUNT), ".ubj", np.exp),
+    "xgboost gamma": (lambda: made.xgboosted("reg:gamma", COUNT), ".ubj", np.exp),
+    "xgboost tweedie": (lambda: made.xgboosted("reg:tweedie", COUNT), ".json", np.exp),
+    "lightgbm poisson": (lambda: made.lightgbm_booster("poisson", COUNT), ".txt", np.exp),
+    "catboost poisson": (lambda: made.catboosted("Poisson", COUNT), ".cbm", np.exp),
+    "catboost tweedie": (lambda: made.catboosted("Tweedie:variance_power=1.5", COUNT), ".cbm", np.exp),
+    "lightgbm each class": (
+        lambda: made.lightgbm_booster("multiclassova", made.three(), num_class=3),
+        ".txt",
+        scipy.special.expit,
+    ),
+    "catboost each class": (
+        lambda: made.catboosted("MultiClassOneVsAll", made.three()),
+        ".cbm",
+        scipy.special.expit,
+    ),
+    "catboost labels": (
+        lambda: made.catboosted("MultiLogloss", np.stack([made.two(), made.three() > 0], 1)),
+        ".cbm",
+        scipy.special.expit,
+    ),
+}
+
+
+@pytest.mark.parametrize("flavour", ["automatic", "tree_path_dependent"])
+@pytest.mark.parametrize("name", LINKED)
+def test_what_a_link_follows_is_explained_before_it(name: str, flavour: str, tmp_path) -> None:
+    train, ending, link = LINKED[name]
+    model = open_file(saved(train(), tmp_path, ending), trusted=CONTAINED)
+    raw = model.predict(model.sample(X)).raw
+    for target in range(len(model.card.labels)):
+        found = explainers.explain(model, X, "tree_shap", target=target, background=ROWS, feature_perturbation=flavour)
+        margin = found.values.sum() + found.base_value
+        assert link(margin) == pytest.approx(raw[target], rel=1e-4)
+        assert found.explained == pytest.approx(margin, abs=1e-4)
+        assert found.unit == ("log" if link is np.exp else "log-odds")
+        assert any("is what is shared" in one for one in found.notes)
+        assert np.abs(found.values).max() > 1e-3
+        assert {one.id: one.verdict.value for one in found.evidence}["adds_up"] == "by_construction"
+
+
+def test_labels_that_do_not_exclude_one_another_have_a_probability_each(tmp_path) -> None:
+    own = LINKED["catboost labels"][0]()
+    model = open_file(saved(own, tmp_path, ".cbm"), trusted=CONTAINED)
+    found = model.predict(model.sample(X))
+    assert (model.card.task, model.card.unit, model.card.labels) == (
+        "regression",
+        "probability",
+        ("label 0", "label 1"),
+    )
+    np.testing.assert_allclose(found.raw, scipy.special.expit(own.predict(X[None], prediction_type="RawFormulaVal"))[0])
+    assert found.probabilities is None
+
+
+def test_rounds_after_the_best_one_predict_nothing(tmp_path) -> None:
+    rows, noise = made.data()[0], np.random.default_rng(0).integers(0, 2, 400)
+    own = xgboost.XGBClassifier(n_estimators=60, max_depth=3, n_jobs=1, early_stopping_rounds=4)
+    own.fit(rows[:200], made.two()[:200] ^ noise[:200], eval_set=[(rows[200:], made.two()[200:])], verbose=False)
+    assert own.best_iteration + 1 < own.get_booster().num_boosted_rounds()
+    model = open_file(saved(own, tmp_path, ".ubj"), trusted=CONTAINED)
+    expected = own.predict_proba(X[None])[0, 1]
+    assert "stopped early" in model.card.notes[0]
+    assert model.predict(model.sample(X)).probabilities[1] == pytest.approx(expected, abs=1e-6)
+    for one in (model, wrap(own, background=ROWS, output="logit")):
+        for flavour in ("interventional", "tree_path_dependent"):
+            found = explainers.explain(one, X, "tree_shap", target=1, feature_perturbation=flavour, background=ROWS)
+            assert scipy.special.expit(found.values.sum() + found.base_value) == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_booster_without_trees_is_told() -> None:
     with pytest.raises(UserError, match="has no trees"):
         boosters.booster(made.xgboosted("binary:logistic", made.two(), rounds=0))
@@ -168,8 +246,9 @@ def test_a_file_that_was_cut_off_is_told_in_a_sentence(name: str, tmp_path) -> N
     file.path.write_bytes(file.path.read_bytes()[: file.size * 3 // 5])
     cut = ModelFile(file.path)
     assert format_of(cut).id == f"{name}_file"
-    with pytest.raises(UserError, match="cut off"):
+    with pytest.raises(UserError, match="cut off") as told:
         open_file(cut, trusted=CONTAINED)
+    assert not re.search(r"\d\d:\d\d:\d\d|Stack|\.(so|cc|cpp|h)\b|/", str(told.value))
 
 
 def test_the_old_binary_format_of_xgboost_is_known(tmp_path) -> None:
