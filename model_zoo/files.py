@@ -123,6 +123,7 @@ class Opened:
     network: a torch module, a callable (n, *x.shape) -> (n, outputs), or a fitted estimator.
     notes: sentences for the person about how it was opened ("explained as a black box, since ...").
     choices: other readings, the one taken first, where the file is ambiguous.
+    uncertain: nothing in the file speaks for the first of the choices, so the owner has to choose one.
     input: how it takes its input, where the format knows more than Facts can say; else made from the facts.
     settle: called with the first input x, to compare a converted model with the original: None, or the network to take
         instead and a note why; UserError stops it.
@@ -133,6 +134,7 @@ class Opened:
     what: str = ""  # "ResNet-50 of torchvision, 25.6 million parameters, 7 classes"
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    uncertain: bool = False
     input: Any = None
     settle: Callable[[Any], tuple[Any, str] | None] | None = None
 
@@ -169,5 +171,6 @@ class Reading:
     parameters: int = 0
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
+    uncertain: bool = False  # the owner has to choose one
     problem: str = ""  # why the first run failed, where it did: the form may mend it
     own_input: bool = False  # the file itself says how it takes its input: facts about that are not asked for

@@ -27,6 +27,7 @@ CONTAINED = (Trust.DATA, Trust.SANDBOX)
 ANY_CODE = (Trust.DATA, Trust.SANDBOX, Trust.CODE)
 PHOTO = Facts(size=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD, resample="bilinear", crop=0.875)
 ALIASES = {"feature_names": "columns", "class_names": "labels"}  # as wrap() calls them
+MOST_TOLD = 8  # choices that a sentence names
 LIMIT = 512  # tokens, where nobody says
 
 
@@ -90,6 +91,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
         parameters=_parameters(opened.network),
         notes=opened.notes,
         choices=opened.choices,
+        uncertain=opened.uncertain,
         own_input=opened.input is not None,
     )
     if reading.required:
@@ -127,7 +129,7 @@ def open_file(
     facts = completed(said.over(opened.guess))
     missing = required(facts, opened)
     if missing:
-        raise UserError(f"{file.name} does not say its {' and '.join(missing)}; {ASK[missing[0]]}")
+        raise UserError(f"{file.name} does not say its {' and '.join(missing)}; {_asked(missing[0], opened)}")
     model = _told(file, form, lambda: built(opened, facts, file.name, device))
     model.card = dataclasses.replace(
         model.card,
@@ -188,14 +190,24 @@ def parse_file(path: Any) -> Facts:
 
 
 ASK = {
+    "architecture": "its layers can be put together in several ways: choose one, or save it as TorchScript or ONNX",
     "modality": "say whether it takes images, texts or tables: modality.",
     "tokenizer": "give its tokenizer.json, so that texts become the token ids that it was trained on.",
     "columns": "give its feature names, or a CSV with a header and some rows.",
 }
 
 
+def _asked(name: str, opened: Opened) -> str:
+    """What to do about a fact that is missing."""
+    if name != "architecture":
+        return ASK[name]
+    return f"{ASK[name]}. architecture is one of {', '.join(one.id for one in opened.choices[:MOST_TOLD])}."
+
+
 def required(facts: Facts, opened: Opened) -> tuple[str, ...]:
     """Names of the facts without which a model cannot be run."""
+    if opened.uncertain and not facts.architecture:
+        return ("architecture",)
     if opened.input is not None:
         return ()
     if not facts.modality:

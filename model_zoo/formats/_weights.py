@@ -12,13 +12,14 @@ from model_zoo.facts import Facts
 from model_zoo.files import Choice, Opened
 from model_zoo.formats._checkpoints import Weights, folded, numbers
 from model_zoo.formats._torchfile import Claim, short
-from model_zoo.recognition import Architecture, Shapes
+from model_zoo.recognition import Architecture, Shapes, _layers
 from model_zoo.types import UserError
 
 MOST_SHOWN = 3
 MOST_NAME = 80  # characters of a name that a sentence quotes
 ASIDE = re.compile(  # what a training class keeps beside its network: a loss's class weights, a metric's counters
-    r"loss|crit|metric|acc|auroc|auc|f1|precision|recall|confmat|confusion|^(train|val|valid|test)_|normali[sz]|^(mean|std)$",
+    r"loss|criterion|(^|_)(crit|acc|auc|f1)(_|$)|metric|accuracy|auroc|precision|recall|confmat|confusion"
+    r"|^(train|val|valid|test)_|normali[sz]|^(mean|std)$",
     re.IGNORECASE,
 )
 ELSE = (
@@ -80,7 +81,8 @@ def network_of(weights: Weights, said: Facts, name: str) -> Opened:
         guess=one.facts,
         what=f"{one.title}, {parameters(network)}",
         notes=(*notes, *stripped, *read, *one.notes),
-        choices=choices if len(choices) > 1 else (),
+        choices=choices if len(choices) > 1 or one.guessed else (),
+        uncertain=one.guessed,
         input=one.input,
     )
 
@@ -190,6 +192,12 @@ def _unknown(claims: Mapping[str, Claim], name: str) -> str:
     """What to say of weights that fit nothing that is known."""
     shapes = {key: one.shape for key, one in claims.items()}
     near = recognition.nearest(shapes, 1)
+    beside = _layers.branches(shapes)
+    if beside and (not near or near[0].likeness < 0.6):
+        return (
+            f"{name} has layers that lie beside one another ({', '.join(beside[:4])}), and how they are connected is in"
+            f" the code that made it, not in these {len(claims)} tensors, which are of no family that is known. {ELSE}"
+        )
     start = f"The architecture of {name} ({len(claims)} tensors, {short(next(iter(claims)))} ...) is not known"
     if not near or near[0].likeness < 0.3:
         return f"{start}, and no family comes near. {ELSE}"

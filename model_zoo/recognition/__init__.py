@@ -45,6 +45,7 @@ class Architecture:
     rename: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # the file's tensors by the network's names
     spare: tuple[str, ...] = SPARE  # ends of names of buffers that the file or the network may lack
     input: Any = None  # how it takes its input, where Facts cannot say
+    guessed: bool = False  # other networks have the same names and shapes: whoever knows must choose
     same: str = ""  # two of one id here are the same function: the second is not worth asking about
 
 

@@ -7,7 +7,8 @@ and offered beside the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,24 +140,54 @@ def gaps(layers: tuple[Layer, ...]) -> tuple[int | None, ...]:
     return tuple(found)
 
 
-def active(layers: tuple[Layer, ...]) -> tuple[bool, ...]:
-    """After which layers an activation is assumed: where the numbers leave room, else after each hidden block.
+def active(layers: tuple[Layer, ...], other: bool = False) -> tuple[bool, ...]:
+    """After which layers an activation is assumed: one in each hidden block, where the numbers leave room.
 
-    A normalisation that follows at once comes before the activation.
+    A block is a linear layer and its normalisation. Where both leave room, the numbers tell of an activation and a
+    dropout, and the activation is the first; where there are no numbers, it is the last. `other`: the other way.
     """
     room = gaps(layers)
     numbered = any(one for one in room if one)
-    found = []
-    for i, one in enumerate(layers):
-        following = layers[i + 1] if i + 1 < len(layers) else None
+    found = [False] * len(layers)
+    block: list[int] = []
+    for i, one in enumerate(layers[:-1]):
+        following = layers[i + 1]
         normalised = one.kind in ("batch", "layer") and (i == 0 or (one.kind == "layer" and room[i] == 0))
-        if following is None or following.kind == "prelu" or one.kind == "prelu" or normalised:
-            found.append(False)
-        elif numbered and room[i] is not None:
-            found.append(bool(room[i]))
-        else:
-            found.append(following.kind not in ("batch", "layer"))
+        closed = numbered and room[i] == 0
+        if not (following.kind == "prelu" or one.kind == "prelu" or normalised or closed):
+            block.append(i)
+        if following.kind not in ("batch", "layer"):
+            if block:
+                first = (numbered and room[block[0]] is not None) != other
+                found[block[0] if first else block[-1]] = True
+            block = []
     return tuple(found)
+
+
+def placements(layers: tuple[Layer, ...]) -> tuple[bool, ...]:
+    """What `active` may be told as `other`: both ways, where they differ."""
+    return (False,) if active(layers) == active(layers, True) else (False, True)
+
+
+BESIDE = {"skip", "shortcut", "downsample", "residual", "resblock", "gate", "gating", "attn", "attention", "qkv"}
+SEVERAL = (  # two of one group lie beside one another
+    {"q", "k", "v", "query", "key", "value", "keys", "values", "queries"},
+    {"actor", "critic", "policy", "value", "advantage", "reward"},
+    {"mu", "mean", "logvar", "var", "sigma", "std"},
+    {"generator", "discriminator"},
+    {"student", "teacher"},
+)
+
+
+def branches(names: Iterable[str]) -> tuple[str, ...]:
+    """Words in tensors' names by which layers lie beside one another: a shortcut, a gate, attention, two heads."""
+    modules = (name.rpartition(".")[0].lower() for name in names)
+    words = dict.fromkeys(one for name in modules for one in re.split(r"[._\d]+", name) if one)
+    found = [one for one in words if one in BESIDE]
+    for group in SEVERAL:
+        both = [one for one in words if one in group]
+        found += both if len(both) > 1 else []
+    return tuple(dict.fromkeys(found))
 
 
 def activations(layers: tuple[Layer, ...]) -> tuple[str, ...]:
@@ -164,18 +195,18 @@ def activations(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     return ACTIVATIONS if any(active(layers)) else ("",)
 
 
-def notes(layers: tuple[Layer, ...], activation: str) -> tuple[str, ...]:
+def notes(layers: tuple[Layer, ...], activation: str, other: bool = False) -> tuple[str, ...]:
     """What was assumed, in a sentence."""
     if not activation:
         return ()
+    after = ", ".join(one.name for one, on in zip(layers, active(layers, other), strict=True) if on)
     return (
-        f"The file does not say which activation lies between its layers; {activation} is assumed, after"
-        f" {', '.join(one.name for one, on in zip(layers, active(layers), strict=True) if on)}. Choose another under"
-        " architecture if yours differs.",
+        f"The file does not say which activation lies between its layers; {activation} is assumed, after {after}."
+        " Choose another under architecture if yours differs.",
     )
 
 
-def chain(layers: tuple[Layer, ...], activation: str, flat: bool = False) -> Any:
+def chain(layers: tuple[Layer, ...], activation: str, flat: bool = False, other: bool = False) -> Any:
     """The chain as a torch module whose layers keep their names; `flat`: it takes maps of one pixel, too."""
     from torch import nn
 
@@ -185,6 +216,6 @@ def chain(layers: tuple[Layer, ...], activation: str, flat: bool = False) -> Any
         return layers[0].module()
     made = {one.name: one.module() for one in layers}
     steps: list[Any] = [nn.Flatten()] if flat else []
-    for one, on in zip(layers, active(layers), strict=True):
+    for one, on in zip(layers, active(layers, other), strict=True):
         steps += [one.name, getattr(nn, activation)()] if on else [one.name]
     return Planned(made, steps)

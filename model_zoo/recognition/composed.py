@@ -62,6 +62,7 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
                     f" {', '.join(layer.name for layer in head)}, as classes of such a body and head do.",
                     *_layers.notes(head, activation),
                 ),
+                guessed=bool(activation),
             )
 
 

@@ -19,15 +19,16 @@ from model_zoo.recognition._layers import Layer
 
 PICTURES = {784: (1, 28), 1024: (1, 32), 3072: (3, 32), 12288: (3, 64), 49152: (3, 128), 150528: (3, 224)}
 SIZES = {1: (28, 32, 64, 48, 96, 128, 224), 3: (32, 64, 224, 128, 96, 256, 150, 160, 180, 200, 100, 48, 84, 299)}
+WAYS = {"pool": "2 × 2 max pooling", "stride": "a stride of 2", "mean": "2 × 2 average pooling"}  # usual ones first
 MOST_LAYERS = 64
 MOST_FREE = 10  # places where there may be a pooling layer
-MOST_CHOICES = 6
+MOST_CHOICES = 3  # plans of each way
 SCORE = 0.35
 
 
 def find(shapes: Shapes) -> Iterator[Architecture]:
     """Readings of a chain of plain layers, the likeliest first."""
-    layers = _layers.layers_of(shapes)
+    layers = None if _layers.branches(shapes) else _layers.layers_of(shapes)
     if not layers or len(layers) > MOST_LAYERS or layers[-1].kind != "linear":
         return
     if layers[0].kind == "conv":
@@ -46,36 +47,40 @@ def _perceptron(layers: tuple[Layer, ...]) -> Iterator[Architecture]:
     flattened = picture is not None and (first is None or first > 0)
     readings = ["table"] if picture is None else ["picture", "table"] if flattened else ["table", "picture"]
     widths = " → ".join(map(str, (width, *(one.outputs for one in layers if one.kind == "linear"))))
-    for (rank, activation), (order, reading) in itertools.product(
-        enumerate(_layers.activations(layers)), enumerate(readings)
+    for (rank, activation), (order, reading), other in itertools.product(
+        enumerate(_layers.activations(layers)), enumerate(readings), _layers.placements(layers)
     ):
+        on = _layers.active(layers, other)
+        places = ", ".join(one.name for one, there in zip(layers, on, strict=True) if there)
+        placed = f" after {places}" if len(_layers.placements(layers)) > 1 else ""
         taken, facts = "", Facts(modality="tabular")
         if reading == "picture" and picture is not None:
             channels, side = picture
             taken = f"_picture_{channels}x{side}x{side}"
             facts = Facts(modality="image", channels=channels, size=(side, side), crop=None)
         yield Architecture(
-            id="/".join(filter(None, (f"plain/mlp{taken}", activation.lower()))),
-            title=f"Multilayer perceptron {widths}{f' with {activation}' if activation else ''}"
+            id="/".join(filter(None, (f"plain/mlp{taken}", activation.lower(), "elsewhere" * other))),
+            title=f"Multilayer perceptron {widths}{f' with {activation}{placed}' if activation else ''}"
             + (f", a picture of {picture[1]} × {picture[1]} pixels laid out flat" if taken and picture else ""),
-            build=_flat(layers, activation) if taken else _chain(layers, activation),
+            build=_flat(layers, activation, other) if taken else _chain(layers, activation, other),
             facts=_of_outputs(facts, layers[-1].outputs),
             reason=_layers.REASONS.get(activation, "No layer without weights has a place in it.")
             + (f" It takes {width} numbers, as many as such a picture has." if taken else ""),
-            score=SCORE - 0.01 * rank - 0.005 * order,
-            notes=_layers.notes(layers, activation),
+            score=SCORE - 0.01 * rank - 0.005 * order - 0.002 * other,
+            notes=_layers.notes(layers, activation, other),
+            guessed=bool(activation),
         )
 
 
-def _chain(layers: tuple[Layer, ...], activation: str) -> Any:
-    return lambda: _layers.chain(layers, activation)
+def _chain(layers: tuple[Layer, ...], activation: str, other: bool) -> Any:
+    return lambda: _layers.chain(layers, activation, other=other)
 
 
-def _flat(layers: tuple[Layer, ...], activation: str) -> Any:
+def _flat(layers: tuple[Layer, ...], activation: str, other: bool) -> Any:
     def build() -> Any:
         from torch import nn
 
-        network = _layers.chain(layers, activation)
+        network = _layers.chain(layers, activation, other=other)
         network.add_module("laid_out", nn.Flatten())
         network.steps.insert(0, "laid_out")
         return network
@@ -96,10 +101,11 @@ def _of_outputs(facts: Facts, count: int) -> Facts:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the weights leave open: padding as of "same" or none, where pooling is, and the picture's side."""
+    """What the weights leave open: padding as of "same" or none, where and how it shrinks, and the picture's side."""
 
     same: bool
-    pools: tuple[bool, ...]  # after each convolution
+    pools: tuple[bool, ...]  # whether it is halved, at each convolution
+    way: str  # how: a key of WAYS
     side: int
     average: bool  # averaged over the picture before the first linear layer
 
@@ -110,33 +116,36 @@ def _convolutional(layers: tuple[Layer, ...]) -> Iterator[Architecture]:
     convolutions = [one for one in front if one.kind == "conv"]
     if not _fits(front) or not _layers.is_chain(back):
         return
-    plans = sorted(_plans(layers, front, back), key=lambda one: _unlikely(one, convolutions))[:MOST_CHOICES]
-    for rank, plan in enumerate(plans):
-        for order, activation in enumerate(_layers.ACTIVATIONS if rank == 0 else _layers.ACTIVATIONS[:1]):
+    plans = sorted(_plans(layers, front, back), key=lambda one: _unlikely(one, convolutions))
+    best = [list(itertools.islice((one for one in plans if one.way == way), MOST_CHOICES)) for way in WAYS]
+    turns = sorted((rank, plans.index(one), one) for way in best for rank, one in enumerate(way))
+    for rank, (within, _, plan) in enumerate(turns):
+        for order, activation in enumerate(_layers.ACTIVATIONS if within == 0 else _layers.ACTIVATIONS[:1]):
             channels = convolutions[0].inputs
             pooled = [one.name for one, on in zip(convolutions, plan.pools, strict=True) if on]
             said = "-".join(
                 (
                     "same" if plan.same else "valid",
-                    "pool" + "".join("1" if one else "0" for one in plan.pools),
+                    plan.way + "".join("1" if one else "0" for one in plan.pools),
                     str(plan.side),
                 )
             )
             yield Architecture(
                 id=f"plain/cnn/{said}/{activation.lower()}",
                 title=f"Convolutional network of {len(convolutions)} convolutions and {len(back)} further layers,"
-                f" pictures of {plan.side} × {plan.side} pixels, {activation}",
+                f" {_shrinking(plan, pooled)}, pictures of {plan.side} × {plan.side} pixels, {activation}",
                 build=_built(layers, front, back, plan, activation),
                 facts=_of_outputs(
                     Facts(modality="image", channels=channels, size=(plan.side, plan.side)), back[-1].outputs
                 ),
                 reason=_why(plan, pooled, back[0].inputs, convolutions[-1].outputs)
-                + (f" {_layers.REASONS[activation]}" if rank == 0 else ""),
-                score=SCORE - 0.01 * order - 0.05 * rank,
+                + (f" {_layers.REASONS[activation]}" if within == 0 else ""),
+                score=SCORE - 0.002 * order - 0.02 * rank,
+                guessed=True,
                 notes=(
                     f"The file does not say what lies between its layers. Assumed: {activation},"
-                    f" {'padding that keeps the size' if plan.same else 'no padding'}, 2 × 2 max pooling after"
-                    f" {', '.join(pooled) or 'none'}, pictures of {plan.side} × {plan.side} pixels. Choose another"
+                    f" {'padding that keeps the size' if plan.same else 'no padding'}, "
+                    f"{_shrinking(plan, pooled)}, pictures of {plan.side} × {plan.side} pixels. Choose another"
                     " under architecture if yours differs.",
                 ),
             )
@@ -161,8 +170,7 @@ def _plans(layers: tuple[Layer, ...], front: tuple[Layer, ...], back: tuple[Laye
     """Every way to arrive at exactly the features of the first linear layer."""
     convolutions = [one for one in front if one.kind == "conv"]
     rooms = _rooms(layers, front)
-    free = [(False, True) if room is None or room >= 2 else (False,) for room in rooms]
-    if sum(len(one) > 1 for one in free) > MOST_FREE:
+    if len(rooms) > MOST_FREE:
         return
     channels = convolutions[-1].outputs
     area, rest = divmod(back[0].inputs, channels)
@@ -170,17 +178,21 @@ def _plans(layers: tuple[Layer, ...], front: tuple[Layer, ...], back: tuple[Laye
     if rest or wanted * wanted != area or area == 0:
         return
     sides = SIZES.get(convolutions[0].inputs, SIZES[3])
-    for same, pools in itertools.product((True, False), itertools.product(*free)):
+    for way, same, pools in itertools.product(WAYS, (True, False), itertools.product((False, True), repeat=len(rooms))):
+        if way != "stride" and any(on and room is not None and room < 2 for on, room in zip(pools, rooms, strict=True)):
+            continue  # no place for a pooling layer besides the activation
+        if way != "pool" and not any(pools):
+            continue  # the same as without pooling
         for side in sides:
             left = side
             for one, pooled in zip(convolutions, pools, strict=True):
                 kernel = one.shape[2]
-                left = left + 2 * (kernel // 2 if same else 0) - kernel + 1
-                left = left // 2 if pooled else left
+                left = left + 2 * (kernel // 2 if same else 0) - kernel
+                left = left // 2 + 1 if pooled and way == "stride" else (left + 1) // 2 if pooled else left + 1
             if left == wanted:
-                yield Plan(same, pools, side, False)
+                yield Plan(same, pools, way, side, False)
             elif wanted == 1 and left > 1:
-                yield Plan(same, pools, side, True)
+                yield Plan(same, pools, way, side, True)
 
 
 def _rooms(layers: tuple[Layer, ...], front: tuple[Layer, ...]) -> list[int | None]:
@@ -205,11 +217,16 @@ def _unlikely(plan: Plan, convolutions: list[Layer]) -> tuple[float, ...]:
     regular = [all(plan.pools), plan.pools == tuple(i % 2 == 1 for i in range(count)), plan.pools[-1], True]
     kernel = max(one.shape[2] for one in convolutions)
     padded = plan.same if kernel == 3 else not plan.same
-    return (plan.average, sides.index(plan.side) > 1, regular.index(True), not padded, sides.index(plan.side))
+    unusual = sides.index(plan.side)
+    return (plan.average, unusual > 1, list(WAYS).index(plan.way), regular.index(True), not padded, unusual)
+
+
+def _shrinking(plan: Plan, pooled: list[str]) -> str:
+    return f"{WAYS[plan.way]} at {', '.join(pooled)}" if pooled else "no pooling and no strides"
 
 
 def _why(plan: Plan, pooled: list[str], features: int, channels: int) -> str:
-    way = f"{'padding that keeps the size' if plan.same else 'no padding'}, pooling after {', '.join(pooled) or 'none'}"
+    way = f"{'padding that keeps the size' if plan.same else 'no padding'}, {_shrinking(plan, pooled)}"
     if plan.average:
         return f"The first linear layer takes {features:,} features, one for each channel: averaged over the picture."
     side = math.isqrt(features // channels)
@@ -231,25 +248,39 @@ def _built(
         steps: list[Any] = []
         pools, rooms = iter(plan.pools), iter(_rooms(layers, front))
         numbered = any(_rooms(layers, front))
-        channels = 0
+        gaps = _layers.gaps(layers)
+        channels, pooled, done = 0, False, False
         for i, one in enumerate(front):
             following = front[i + 1] if i + 1 < len(front) else None
             if one.kind == "conv":
                 groups = 1 if not channels else channels // one.inputs
                 kernel = one.shape[2]
                 padding = kernel // 2 if plan.same else 0
+                pooled = next(pools)
                 made[one.name] = nn.Conv2d(
-                    one.inputs * groups, one.outputs, kernel, padding=padding, groups=groups, bias=one.bias
+                    one.inputs * groups,
+                    one.outputs,
+                    kernel,
+                    stride=2 if pooled and plan.way == "stride" else 1,
+                    padding=padding,
+                    groups=groups,
+                    bias=one.bias,
                 )
                 channels = one.outputs
             else:
                 made[one.name] = nn.BatchNorm2d(one.outputs, affine=one.bias) if one.kind == "batch" else one.module()
             steps.append(one.name)
+            early = one.kind == "conv" and following is not None and following.kind == "batch" and bool(gaps[i])
+            if early:
+                steps.append(getattr(nn, activation)())
+            done = done or early
             if following is None or following.kind == "conv":
-                if one.kind != "prelu" and not (next(rooms) == 0 and numbered):
+                room = next(rooms)
+                if one.kind != "prelu" and not (room == 0 and numbered) and not done:
                     steps.append(getattr(nn, activation)())
-                if next(pools):
-                    steps.append(nn.MaxPool2d(2))
+                if pooled and plan.way != "stride":
+                    steps.append(nn.MaxPool2d(2) if plan.way == "pool" else nn.AvgPool2d(2))
+                done = False
         if plan.average:
             steps.append(nn.AdaptiveAvgPool2d(1))
         steps.append(nn.Flatten())

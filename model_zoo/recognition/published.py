@@ -82,7 +82,7 @@ def _related(one: Architecture, entry: Entry, rank: int, all_: list[Entry]) -> A
     return dataclasses.replace(
         one,
         reason=f"{reason}. {one.reason}".strip(),
-        score=one.score if "+" in one.id else score,
+        score=one.score - 0.001 * rank if "+" in one.id else score,
         same=function_of(entry) + one.id.partition("+")[2],
     )
 
@@ -149,6 +149,7 @@ def _architectures(one: Entry, shapes: Shapes, around: str = "") -> Iterator[Arc
             reason=_layers.REASONS.get(activation, ""),
             score=0.9 - 0.01 * rank,
             notes=(*notes, *_layers.notes(layers, activation)),
+            guessed=bool(activation),
         )
 
 

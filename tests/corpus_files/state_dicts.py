@@ -267,8 +267,8 @@ def perceptron(activation: str = "ReLU", double: bool = False) -> Any:
 
 
 ROW = [0.3, -1.2, 0.8, 2.0, -0.4, 1.1]
-ROWS = Facts(modality="tabular", background="a,b,c,d,e,f\n0,0,0,0,0,0\n1,1,1,1,1,1\n")
-FIVE = Facts(modality="tabular", background="a,b,c,d,e\n0,0,0,0,0\n1,1,1,1,1\n")
+ROWS = Facts(modality="tabular", architecture="plain/mlp/relu", background="a,b,c,d,e,f\n0,0,0,0,0,0\n1,1,1,1,1,1\n")
+FIVE = Facts(modality="tabular", architecture="plain/mlp/relu", background="a,b,c,d,e\n0,0,0,0,0\n1,1,1,1,1\n")
 
 
 def table(id: str, what: str, build: Callable[[Path], Built], facts: Facts = ROWS) -> Entry:
@@ -348,10 +348,25 @@ ENTRIES = (
         "ResNet-18 as torch before 1.6 saved it",
         saved(lambda: published("resnet18"), _use_new_zipfile_serialization=False),
     ),
-    image("replaced_head", "ResNet-18 with a head of two layers in place of its own", saved(with_head)),
+    image(
+        "replaced_head",
+        "ResNet-18 with a head of two layers in place of its own",
+        saved(with_head),
+        Facts(size=(64, 64), architecture="torchvision/resnet18+ReLU"),
+    ),
     image("cifar_resnet", "ResNet-18 changed for pictures of 32 × 32 pixels", saved(for_small_pictures), Facts()),
-    image("mnist_cnn", "Two convolutions and two linear layers, by their names", saved(mnist), Facts()),
-    image("numbered_cnn", "Numbered chain of convolutions, 32 × 32 pixels", saved(convolutions), Facts()),
+    image(
+        "mnist_cnn",
+        "Two convolutions and two linear layers, by their names",
+        saved(mnist),
+        Facts(architecture="plain/cnn/valid-pool01-28/relu"),
+    ),
+    image(
+        "numbered_cnn",
+        "Numbered chain of convolutions, 32 × 32 pixels",
+        saved(convolutions),
+        Facts(architecture="plain/cnn/same-pool11-32/relu"),
+    ),
     table("perceptron", "Numbered chain of linear layers", saved(perceptron, raw=ROW)),
     table(
         "perceptron_tanh_double",

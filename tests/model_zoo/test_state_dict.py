@@ -84,7 +84,7 @@ def test_infinite_weights_in_safetensors_are_named(tmp_path):
 def test_labels_that_do_not_match_are_told_with_both_numbers(tmp_path):
     file = saved(tmp_path, mnist().state_dict())
     with pytest.raises(UserError, match="has 10 outputs, so 10 class names are expected; 3 came"):
-        open_file(file, Facts(labels=("a", "b", "c")))
+        open_file(file, Facts(labels=("a", "b", "c"), architecture=opened(file).choices[0].id))
 
 
 def test_an_unknown_network_says_what_is_nearest_and_where_it_differs(tmp_path):
@@ -176,9 +176,71 @@ def test_activations_are_a_choice_and_the_one_chosen_is_taken(tmp_path):
     same(opened(file, architecture="plain/mlp/tanh").network, reference, (6,))
 
 
+class Branching(nn.Module):
+    """Layers that could be a chain by their shapes and are none."""
+
+    def __init__(self, **layers):
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+
+def three(**more):
+    return {f"conv{i}": nn.Conv2d(3 if i == 1 else 8, 8, 3, padding=1) for i in (1, 2)} | more | {"fc": nn.Linear(8, 4)}
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Branching(**three(skip=nn.Conv2d(8, 8, 1))), r"beside one another \(skip\)"),
+        (Branching(q=nn.Linear(8, 8), k=nn.Linear(8, 8), v=nn.Linear(8, 8), out=nn.Linear(8, 2)), r"\(q, k, v\)"),
+        (Branching(up=nn.Linear(8, 8), gate=nn.Linear(8, 8), out=nn.Linear(8, 2)), r"\(gate\)"),
+        (
+            Branching(actor=nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)), critic=nn.Linear(4, 1)),
+            r"\(actor, critic\)",
+        ),
+    ],
+)
+def test_layers_beside_one_another_are_no_chain(tmp_path, network, said):
+    with pytest.raises(UserError, match=rf"{said}.* torch\.jit\.save"):
+        opened(saved(tmp_path, network.state_dict()))
+
+
+def test_what_nothing_in_the_file_tells_is_asked_for(tmp_path):
+    file = saved(tmp_path, perceptron().state_dict())
+    found = read(file, Facts(modality="tabular"))
+    assert (found.required, found.uncertain) == (("architecture",), True)
+    assert read(file, Facts(modality="tabular", architecture="plain/mlp/relu")).required == ()
+    with pytest.raises(UserError, match=r"choose one, or save it as TorchScript or ONNX. architecture is one of plain"):
+        open_file(file, Facts(modality="tabular"))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_where_the_activation_stands_beside_a_normalisation_is_a_choice(tmp_path, elsewhere):
+    act, drop = nn.ReLU(), nn.Dropout(0.5)
+    first, second = (drop, act) if elsewhere else (act, drop)
+    reference = stirred(
+        lambda: nn.Sequential(nn.Linear(6, 16), first, nn.BatchNorm1d(16), second, nn.Linear(16, 3)).eval()
+    )
+    file = saved(tmp_path, reference.state_dict())
+    same(opened(file, architecture="plain/mlp/relu" + "/elsewhere" * elsewhere).network, reference, (6,))
+
+
+def test_a_strided_convolutional_network_is_among_the_choices(tmp_path):
+    def block(channels, out):
+        return [nn.Conv2d(channels, out, 3, 2, 1), nn.BatchNorm2d(out), nn.ReLU()]
+
+    for last in (nn.Flatten(), nn.AdaptiveAvgPool2d(8)):
+        layers = [*block(3, 8), *block(8, 16), last, nn.Flatten()]
+        reference = stirred(lambda layers=layers: nn.Sequential(*layers, nn.Linear(16 * 64, 5)))
+        file = saved(tmp_path, reference.state_dict())
+        assert read(file).required == ("architecture",)
+        same(opened(file, architecture="plain/cnn/same-stride11-32/relu").network, reference, (3, 32, 32))
+
+
 def test_double_precision_stays(tmp_path):
     reference = perceptron(double=True)
-    model = open_file(saved(tmp_path, reference.state_dict()), Facts(modality="tabular"))
+    model = open_file(saved(tmp_path, reference.state_dict()), Facts(modality="tabular", architecture="plain/mlp/relu"))
     row = np.arange(6.0)
     with torch.no_grad():
         expected = reference(torch.as_tensor(row)[None])[0].numpy()

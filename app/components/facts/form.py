@@ -39,7 +39,8 @@ def begin(upload: Upload, reading: Reading) -> Fields:
     at.suggest({"title": upload.title, **{name: getattr(known, name) for name in ABOUT}})
     if reading.choices:
         ids = [one.id for one in reading.choices]
-        at.suggest({"architecture": known.architecture if known.architecture in ids else ids[0]})
+        usual = None if reading.uncertain else ids[0]
+        at.suggest({"architecture": known.architecture if known.architecture in ids else usual})
     return at
 
 
@@ -64,6 +65,7 @@ def choices(at: Fields, reading: Reading) -> None:
         list(by_id),
         format_func=lambda id: plain(by_id[id].title),
         captions=[plain(one.reason) for one in reading.choices],
+        index=None if reading.uncertain else 0,
         key=at.key("architecture"),
     )
 
@@ -102,6 +104,10 @@ def said(at: Fields, reading: Reading) -> Facts:
     modality = at.get("modality")
     if modality not in PARTS:
         raise UserError("Say what it takes: an image, a text or a row of a table.")
+    if reading.uncertain and not at.get("architecture"):
+        raise UserError(
+            "Several networks fit these weights: choose the one that it is, or save it as TorchScript or ONNX."
+        )
     about = Facts(
         modality=modality,
         architecture=at.get("architecture") or "",
