@@ -166,8 +166,10 @@ class Model:
         with lookup.replaced(embedding, entry, inputs, same) as count:
             return self.forward(inputs), count()
 
-    def predict(self, sample: Sample) -> Prediction:
-        """Scores and class probabilities of one sample."""
+    def predict(self, sample: Any) -> Prediction:
+        """Scores and class probabilities of one sample, or of what sample() reads."""
+        if not isinstance(sample, Sample):
+            sample = self.sample(sample)
         with torch.no_grad(), self.frozen():
             scores = self.forward(self.tensor(sample.x[None]))
         return targets.prediction(scores[0].cpu().double().numpy(), self.card)

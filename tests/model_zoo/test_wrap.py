@@ -45,6 +45,14 @@ def test_a_module_scores_as_it_does_alone_and_stays_as_it_was():
     assert [cell.name for cell in sample.view.cells] == ["a", "b", "c"]
 
 
+def test_a_prediction_is_asked_with_what_a_person_gives():
+    network = torch.nn.Linear(3, 2)
+    model = wrap(network, background=np.zeros((2, 3)))
+    expected = network(torch.tensor([[1.0, 2.0, 3.0]])).detach().numpy()[0]
+    np.testing.assert_allclose(model.predict([1.0, 2.0, 3.0]).raw, expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict(model.sample([1.0, 2.0, 3.0])).raw, expected, atol=1e-6)
+
+
 def test_a_float64_module_keeps_every_bit():
     network = linear(2, torch.float64)
     model = wrap(network)
