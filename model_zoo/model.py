@@ -194,4 +194,7 @@ def tensor_of(output: Any) -> torch.Tensor:
         return tensor_of(output[0])
     if isinstance(output, np.ndarray):
         return torch.as_tensor(output)
-    raise UserError(f"The model was expected to return a tensor of scores; it returned {type(output).__name__}.")
+    raise UserError(
+        f"The model was expected to return a tensor of scores; it returned {type(output).__name__}. Return the scores"
+        " (n, outputs) from forward()."
+    )

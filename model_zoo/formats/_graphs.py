@@ -6,6 +6,7 @@ row. It may want the companions of token ids (a mask of what is text, segments, 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import Any, final
@@ -168,6 +169,44 @@ def fit(graph: Graph, x: torch.Tensor) -> None:
             if scores.ndim and len(scores) == count:
                 graph.batch = count
                 return
+
+
+def returned(graph: Graph, x: torch.Tensor | None) -> tuple[int | None, tuple[str, ...]]:
+    """Columns of scores for rows x, None where they are not known; and a note where more than the scores comes."""
+    if x is None:
+        return None, ()
+    try:
+        with torch.no_grad():
+            rows = x[:1].expand(graph.batch or 1, *x.shape[1:]).clone()
+            found = graph._run(rows)
+            scores = tensor_of(found)
+    except Exception:  # a stranger's graph may raise anything; what goes wrong is told when it is run
+        return None, ()
+    width = 1 if scores.ndim == 1 and len(scores) == len(rows) else scores[0].numel() if scores.ndim else None
+    if not isinstance(found, (tuple, list, dict)) or len(found) < 2 or width is None:
+        return width, ()
+    which = "the first"
+    if isinstance(found, dict):
+        which = next(str(name) for name, one in found.items() if one is scores)
+    numbers = "one number" if width == 1 else f"{width:,} numbers"
+    return width, (f"It returns {len(found)} outputs; {which}, of {numbers}, is explained.",)
+
+
+def scored(guess: Facts, said: Facts, sigmoid: bool, width: int | None) -> Facts:
+    """The guess, with what a last sigmoid tells: one chance, or several labels that do not exclude one another."""
+    if not sigmoid or width is None or said.task is not None or said.output is not None:
+        return guess
+    if width == 1:
+        return dataclasses.replace(guess, task="binary", output="probability")
+    return dataclasses.replace(guess, task="regression", output="value")
+
+
+LABELS = "It ends in a sigmoid, so its labels do not exclude one another: the chance of each is explained by itself."
+
+
+def labelled(guess: Facts, width: int | None) -> tuple[str, ...]:
+    """A note where scored() found several labels."""
+    return (LABELS,) if guess.task == "regression" and (width or 0) > 1 else ()
 
 
 def notes(graph: Graph) -> tuple[str, ...]:

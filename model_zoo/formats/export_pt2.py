@@ -14,6 +14,9 @@ from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.formats import _pt2
 from model_zoo.types import UserError, quoted
 
+# Operators, after the last that counts, that leave the numbers as they are.
+SHAPING = ("view", "reshape", "flatten", "squeeze", "unsqueeze", "to", "_to_copy", "contiguous", "clone", "alias")
+
 
 def _sniff(file: ModelFile) -> bool:
     try:
@@ -55,9 +58,26 @@ def opened(file: ModelFile, archive: IO[bytes], said: Facts) -> Opened:
         graph.batch = shape[0]
     elif rows is not None:
         _graphs.fit(graph, rows)
+    width, more = _graphs.returned(graph, rows)
+    guess = _graphs.scored(guess, said, _ends_in_sigmoid(exported), width)
     count = sum(one.numel() for one in program.parameters())
     what = f"torch.export program, {len(exported.graph.nodes):,} operators, {count:,} parameters"
-    return Opened(graph, guess, what, _graphs.notes(graph))
+    return Opened(graph, guess, what, (*more, *_graphs.labelled(guess, width), *_graphs.notes(graph)))
+
+
+def _ends_in_sigmoid(exported: Any) -> bool:
+    """Whether the scores, but for their shape, come out of a sigmoid."""
+    names = {node.name: node for node in exported.graph.nodes}
+    found = names.get(next(iter(exported.graph_signature.user_outputs), None))
+    while found is not None and _operator(found) in SHAPING:
+        found = found.args[0]
+    return found is not None and _operator(found) in ("sigmoid", "sigmoid_")
+
+
+def _operator(node: Any) -> str:
+    """The plain name of a node's operator: view of aten.view.default."""
+    parts = str(node.target).split(".")
+    return parts[1] if parts[0] == "aten" and len(parts) > 1 else ""
 
 
 def _loaded(file: ModelFile, archive: IO[bytes]) -> Any:

@@ -88,11 +88,13 @@ def _open(file: ModelFile, said: Facts) -> Opened:
             _graphs.fit(graph, inputs)
     elif found.by:
         notes.append(f"It was converted by {found.by}, and agrees with onnxruntime.")
+    width, _ = _graphs.returned(graph, inputs)
+    guess = _graphs.scored(guess, said, opening.ends_in_sigmoid(model, signature.output), width)
     return Opened(
         graph,
         guess,
         opening.described(model),
-        (*notes, *_graphs.notes(graph)),
+        (*notes, *_graphs.labelled(guess, width), *_graphs.notes(graph)),
         _choices(found) if found.graph is not None or said.architecture == BLACK_BOX else (),
         settle=None if found.graph is None else opening.settled(found.graph, original),
     )

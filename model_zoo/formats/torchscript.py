@@ -17,6 +17,13 @@ from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.types import UserError, quoted
 
+# Operators, after the last that counts, that leave the numbers as they are.
+SHAPING = {
+    "prim::TupleConstruct",
+    "prim::ListConstruct",
+    *(f"aten::{one}" for one in ("view", "reshape", "flatten", "squeeze", "unsqueeze", "to", "contiguous", "float")),
+}
+
 
 def _sniff(file: ModelFile) -> bool:
     return any(one.rpartition("/")[2] == "constants.pkl" for one in file.entries) and any(
@@ -45,8 +52,20 @@ def _open(file: ModelFile, said: Facts) -> Opened:
     inputs = _graphs.example(said.over(guess), dtype, rows=2)
     if inputs is not None:
         _graphs.fit(graph, inputs)
+    width, more = _graphs.returned(graph, inputs)
+    guess = _graphs.scored(guess, said, _ends_in_sigmoid(script), width)
     count = sum(one.numel() for one in script.parameters())
-    return Opened(graph, guess, f"TorchScript {script.original_name}, {count:,} parameters", _graphs.notes(graph))
+    notes = (*more, *_graphs.labelled(guess, width), *_graphs.notes(graph))
+    return Opened(graph, guess, f"TorchScript {script.original_name}, {count:,} parameters", notes)
+
+
+def _ends_in_sigmoid(script: Any) -> bool:
+    """Whether the scores, but for their shape, come out of a sigmoid."""
+    graph = script.inlined_graph  # its nodes live as long as it does
+    found = next(graph.outputs()).node()
+    while found.kind() in SHAPING:
+        found = next(found.inputs()).node()
+    return found.kind() in ("aten::sigmoid", "aten::sigmoid_")
 
 
 def _loaded(file: ModelFile) -> Any:

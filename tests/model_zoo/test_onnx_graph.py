@@ -158,6 +158,15 @@ def test_other_outputs_are_ignored_and_named(tmp_path):
     assert model.card.output == "probability"
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_what_a_last_sigmoid_tells(width, tmp_path):
+    network = torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.Sigmoid()).eval()
+    model = opened(exported(tmp_path, network, torch.randn(2, 6), 17))
+    expected = ("binary", "probability") if width == 1 else ("regression", "value")
+    assert (model.card.task, model.card.output) == expected
+    assert bool(model.card.notes) == (width > 1)
+
+
 def test_two_inputs_are_told(tmp_path):
     path = written(tmp_path, [("Add", ["left", "right"], ["y"])], {"left": [1, 4], "right": [1, 4]}, {"y": [1, 4]})
     with pytest.raises(UserError, match=r"takes 2 inputs \(left, right\)"):

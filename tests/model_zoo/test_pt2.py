@@ -234,6 +234,15 @@ def test_an_operator_that_allows_code_opens_an_archive_with_pickled_parts(plain,
     torch.testing.assert_close(model.forward(x), mlp()(x))
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_what_a_last_sigmoid_tells(width, tmp_path):
+    network = torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.Sigmoid()).eval()
+    torch.export.save(torch.export.export(network, (torch.randn(2, 6),)), tmp_path / "model.pt2")
+    model = open_file(ModelFile(tmp_path / "model.pt2"), trusted=CONTAINED)
+    expected = ("binary", "probability") if width == 1 else ("regression", "value")
+    assert (model.card.task, model.card.output) == expected
+
+
 def test_two_inputs_and_a_cut_file_are_each_a_sentence(plain, tmp_path):
     class Pair(torch.nn.Module):
         def forward(self, left, right):

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from small_networks import PHOTO, TEXT, Recurrent, Transformer, cnn, mlp, tokenizer
+from small_networks import PHOTO, ROW, TEXT, Recurrent, Transformer, cnn, mlp, scores_of, tokenizer
 
 from explainers import explain
 from model_zoo import probe
@@ -126,6 +126,39 @@ def test_half_and_double_weights_are_run_as_they_are(tmp_path):
     np.testing.assert_allclose(model.predict(model.sample(x)).raw, expected, rtol=1e-9)
 
 
+class Ended(torch.nn.Module):
+    """Some columns out of a sigmoid, as a row each or flat."""
+
+    def __init__(self, width, flat=False):
+        super().__init__()
+        torch.manual_seed(4)
+        self.layer, self.flat = torch.nn.Linear(6, width), flat
+
+    def forward(self, x):
+        found = torch.sigmoid(self.layer(x))
+        return found.squeeze(-1) if self.flat else found
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_one_column_out_of_a_sigmoid_is_the_chance_of_the_second_class(flat, tmp_path):
+    network = Ended(1, flat)
+    model = opened(traced(network, torch.randn(2, 6)), tmp_path)
+    chance = scores_of(network)(np.array(list(ROW.values()))).item()
+    found = model.predict(model.sample(ROW))
+    assert (model.card.task, model.card.output) == ("binary", "probability")
+    np.testing.assert_allclose(found.probabilities, [1 - chance, chance], rtol=1e-5)
+    assert opened(traced(network, torch.randn(2, 6)), tmp_path, task="regression").card.output == "value"
+
+
+def test_labels_out_of_a_sigmoid_do_not_exclude_one_another(tmp_path):
+    network = Ended(3)
+    model = opened(traced(network, torch.randn(2, 6)), tmp_path)
+    assert model.card.task == "regression"
+    assert "do not exclude one another" in " ".join(model.card.notes)
+    expected = scores_of(network)(np.array(list(ROW.values())))
+    np.testing.assert_allclose(model.predict(model.sample(ROW)).raw, expected, rtol=1e-5)
+
+
 class Pair(torch.nn.Module):
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         return left + right
@@ -157,13 +190,14 @@ def test_a_list_of_pictures_is_no_input(tmp_path):
 
 
 def test_nothing_returned_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="expected to return a tensor of scores; it returned NoneType"):
+    with pytest.raises(UserError, match=r"it returned NoneType\. Return the scores"):
         opened(torch.jit.script(Nothing()), tmp_path, modality="tabular", columns=columns(3))
 
 
 def test_the_first_of_a_tuple_is_explained(tmp_path):
     model = opened(torch.jit.script(Both()), tmp_path, modality="tabular", columns=columns(3))
     np.testing.assert_allclose(model.predict(model.sample(np.arange(3.0))).raw, [0, 2, 4])
+    assert "It returns 2 outputs; the first, of 3 numbers, is explained." in model.card.notes
 
 
 def test_a_file_cut_off_is_told(tmp_path):

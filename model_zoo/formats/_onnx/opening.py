@@ -26,6 +26,7 @@ from model_zoo.types import UserError, quoted
 
 CLOSE = 1e-4  # of the largest score: how near a conversion has to come
 SCORES = ("logits", "scores", "probabilities", "output_probability", "probs", "predictions", "output")
+SHAPING = ("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten")  # the numbers stay as they are
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -110,6 +111,15 @@ def _output(model: onnx.ModelProto, title: str) -> tuple[str, tuple[str, ...]]:
     others = [one.name for one in model.graph.output if one.name != best.name]
     note = f"It returns {len(others) + 1} outputs; {best.name} is explained, {', '.join(others[:4])} ignored."
     return best.name, (note,) if others else ()
+
+
+def ends_in_sigmoid(model: onnx.ModelProto, output: str) -> bool:
+    """Whether an output, but for its shape, comes out of a sigmoid."""
+    makers = {name: node for node in model.graph.node for name in node.output}
+    found = makers.get(output)
+    while found is not None and found.op_type in SHAPING:
+        found = makers.get(found.input[0])
+    return found is not None and found.op_type == "Sigmoid"
 
 
 def described(model: onnx.ModelProto) -> str:
