@@ -32,7 +32,8 @@ An owner is who asks. What is somebody else's is told in the same words as what 
 bundled models, and inputs and jobs by their ids. The operator's settings are in the environment: ASSAY_WORKSPACE,
 ASSAY_DEVICE, ASSAY_QUOTA_GIB (for one owner; 10), ASSAY_STORE_GIB (for all; 100), ASSAY_MODELS (folders that browsers
 may attach from), ASSAY_SHARED=1 (everybody sees everybody's models), ASSAY_MEMORY (GiB for one worker; half of what
-there is), ASSAY_RUN_MINUTES (for a run while somebody else waits; 60), ASSAY_ALLOW_CODE=1 (files that are code are opened, in the whole sandbox alone).
+there is), ASSAY_RUN_MINUTES (for a run while somebody else waits; 60), ASSAY_ALLOW_CODE=1 (files that are code are
+opened, in the whole sandbox alone).
 
 Three lanes: `look` answers previews and predictions of bundled models at once; `open` reads people's files, opens them
 and answers the same of these, by one worker a file, and examines models; `run` computes jobs. A worker that dies fails

@@ -23,6 +23,7 @@ from explainers.runtime import sandbox
 from explainers.runtime.process import Forked
 from explainers.runtime.scratch import remove
 from explainers.runtime.worker import Settings
+from explainers.runtime.zygote import LARGEST_ORDER, NUMBER
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGEST_LOG = 1 << 20  # bytes; an older log is kept beside it
@@ -83,13 +84,15 @@ class Zygote:
     def fork(self, settings: Settings, sock: int, log: int) -> Forked:
         """A worker with these two descriptors."""
         number = next(self._numbers)
-        order = {"order": number, "settings": dataclasses.asdict(settings)}
+        order = NUMBER.pack(number) + json.dumps(dataclasses.asdict(settings)).encode()
+        if len(order) > LARGEST_ORDER:
+            raise OSError("a model of too many files")
         answer: Future[tuple[int, int]] = Future()
         with self._change:
             if self._dead:
                 raise OSError("the warm process is gone")
             self._orders[number] = answer
-            socket.send_fds(self._control, [json.dumps(order).encode()], [sock, log])
+            socket.send_fds(self._control, [order], [sock, log])
         try:
             pid, handle = answer.result(FORK_LIMIT)
         except Late as error:

@@ -2,10 +2,12 @@
 
     python -m explainers.runtime.zygote <control socket> <grow: 1 or 0>
 
-On the control socket go packets of JSON. From the app: {"order": number, ...} with two descriptors, the worker's
-socket and its log. To the app: {"order": number, "pid": pid} with the worker's pidfd, or {"order": number, "problem":
-sentence}; {"exit": pid, "code": code}; {"grown": false} before each heavy part, which waits for a byte on the standard
-input so that nobody waits for it, and {"grown": true} once all are there.
+On the control socket go packets. From the app: an order, its number and the worker's settings as JSON, with two
+descriptors, the worker's socket and its log. The settings name somebody's file, so only the fork reads them, and
+nothing of them stays here for the next one to find. To the app, as JSON: {"order": number, "pid": pid} with the
+worker's pidfd, or {"order": number, "problem": sentence}; {"exit": pid, "code": code}; {"grown": false} before each
+heavy part, which waits for a byte on the standard input so that nobody waits for it, and {"grown": true} once all are
+there.
 
 A fork copies one thread alone, so this process never has a second one: whatever would start threads is told not to in
 its environment, and a fork is refused where one is there all the same. CUDA is never asked for here, since a process
@@ -16,6 +18,7 @@ too.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import gc
@@ -24,12 +27,15 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
-LARGEST_ORDER = 1 << 16  # bytes
+LARGEST_ORDER = 1 << 17  # bytes, as a packet may have
+NUMBER = struct.Struct("<Q")
+PR_SET_PDEATHSIG = 1
 UNBORN = 71  # exit code of a fork that did not become a worker
 
 
@@ -83,6 +89,7 @@ class Warm:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._children: set[int] = set()
+        self._order = bytearray(LARGEST_ORDER)  # the one place where orders are, wiped after each
 
     def serve(self, baton: int | None = None, idle: bool = False) -> None:
         """Fork for each order, and tell of each end; never returns.
@@ -119,32 +126,44 @@ class Warm:
 
     def _read(self) -> None:
         try:
-            text, found, _, _ = socket.recv_fds(self._control, LARGEST_ORDER, 2, socket.MSG_DONTWAIT)
+            length, found = self._receive()
         except BlockingIOError:
             return  # the twin was faster
         except OSError:
             self._end()
-        if not text:
+        if not length:
             self._end()
-        order = json.loads(text)
+        (number,) = NUMBER.unpack_from(self._order)
         try:
-            self._fork(order, *found)
+            self._fork(number, length, *found)
         except (OSError, RuntimeError) as error:
-            self.tell({"order": order["order"], "problem": str(error)})
+            self.tell({"order": number, "problem": str(error)})
         finally:
+            self._order[:] = bytes(len(self._order))
             for one in found:
                 os.close(one)
 
-    def _fork(self, order: dict[str, Any], sock: int, log: int) -> None:
+    def _receive(self) -> tuple[int, array.array[int]]:
+        """How long the next order is, which is then there, and its descriptors."""
+        room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+        length, sent, _, _ = self._control.recvmsg_into([self._order], room, socket.MSG_DONTWAIT)
+        found = array.array("i")
+        for level, kind, data in sent:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                found.frombytes(data[: len(data) // found.itemsize * found.itemsize])
+        return length, found
+
+    def _fork(self, number: int, length: int, sock: int, log: int) -> None:
         count = threads()
         if count != 1:
             raise RuntimeError(f"the warm process has {count} threads")
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            become(order, sock, log)
+            become(parent, self._order[NUMBER.size : length], sock, log)
         self._children.add(pid)
         handle = os.pidfd_open(pid)
-        self.tell({"order": order["order"], "pid": pid}, handle)
+        self.tell({"order": number, "pid": pid}, handle)
         os.close(handle)
 
     def _reap(self, bell: int) -> None:
@@ -178,14 +197,21 @@ def _bell() -> int:
     return bell
 
 
-def become(order: dict[str, Any], sock: int, log: int) -> None:
+def become(parent: int, order: bytes | bytearray, sock: int, log: int) -> None:
     """In the fork: keep the worker's socket, log and nothing else of the warm process, and be the worker."""
     try:
+        settings = json.loads(order)
+        if settings["readable"]:  # a stranger's model, which may not heed its socket's end, goes with its parent
+            from explainers.runtime.sandbox import kernel
+
+            kernel.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+            if os.getppid() != parent:
+                os._exit(UNBORN)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()  # a group of its own to kill
         with contextlib.suppress(OSError):
-            Path("/proc/self/comm").write_text(f"assay-{order['settings']['lane']}")  # what `ps` and `top` call it
+            Path("/proc/self/comm").write_text(f"assay-{settings['lane']}")  # what `ps` and `top` call it
         sock, log = (fcntl.fcntl(one, fcntl.F_DUPFD, 16) for one in (sock, log))
         nothing = os.open(os.devnull, os.O_RDONLY)
         for number, one in enumerate((nothing, log, log, sock)):
@@ -193,7 +219,7 @@ def become(order: dict[str, Any], sock: int, log: int) -> None:
         os.closerange(4, os.sysconf("SC_OPEN_MAX"))
         from explainers.runtime import worker
 
-        worker.main(3, worker.Settings(**order["settings"]))
+        worker.main(3, worker.Settings(**settings))
     except BaseException:
         traceback.print_exc()
     finally:

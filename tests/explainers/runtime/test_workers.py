@@ -3,6 +3,7 @@
 A seeded sample runs in CI, and each a hundred times with `make soak`.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -284,6 +285,40 @@ def test_the_same_file_of_two_people_has_two_workers(start, tmp_path):
     while len(runtime._look.pids()) != 1:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@linux
+def test_nothing_of_a_file_stays_in_the_warm_process_and_its_worker_goes_with_it(start, tmp_path):
+    """Else the worker of another person's model could find the path; one that heeds nobody would outlive them all."""
+    runtime = start()
+    folder = tmp_path / "secret-folder-of-one"
+    folder.mkdir()
+    with pytest.raises(UserError):
+        runtime._look.submit(lanes.Task("card", (), Source("one", path=str(folder)))).future.result(LIMIT)
+    (worker,) = runtime._look._pool
+    zygote = runtime._nursery._zygote.pid
+    if os.getuid() == 0:
+        assert found_in(zygote, b"explainers.runtime.worker")
+        assert not found_in(zygote, folder.name.encode())
+    os.kill(zygote, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while worker.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def found_in(pid, words):
+    """Whether a process has these bytes anywhere in the memory that it may write."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            where, rights = line.split()[:2]
+            if rights.startswith("rw"):
+                start, end = (int(one, 16) for one in where.split("-"))
+                memory.seek(start)
+                with contextlib.suppress(OSError):
+                    if words in memory.read(end - start):
+                        return True
+    return False
 
 
 def test_memory_is_what_the_operator_says_or_a_share_of_what_there_is(monkeypatch):
