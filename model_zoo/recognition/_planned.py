@@ -8,6 +8,14 @@ import torch
 from torch import nn
 
 
+class ConcatPool(nn.Module):
+    """The largest value of each channel, then the means, as fastai's AdaptiveConcatPool2d gives them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, channels, height, width) to (n, 2 channels)."""
+        return torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)
+
+
 class Planned(nn.Module):
     """Runs `steps` one after the other: names of layers, or modules without tensors of their own.
 

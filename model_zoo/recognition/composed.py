@@ -2,7 +2,8 @@
 
 The usual way of fine-tuning from Python: a class of one's own holds the body of a published network, whose last layer
 was taken out (or left an nn.Identity), and a chain of linear layers. Names and shapes prove both parts; that the head
-takes what the body gives is what such classes do, and is said.
+takes what the body gives is what such classes do, and is said. fastai's learners are such, with a head that is always
+the same: `0.*` is the body, and `1.*` takes the largest values and the means of all channels.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from model_zoo.recognition.published import Settings, classes_of, facts_of, func
 
 SHARE = 0.5  # of all numbers, that the body has at least
 SCORE = 0.85
+FASTAI = [("1.2", "batch"), ("1.4", "linear"), ("1.6", "batch"), ("1.8", "linear")]  # create_head's, bn then linear
 MOST = 3  # bodies of the same shapes that are offered
 RESNET = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")  # children() of torchvision's
 
@@ -35,7 +37,8 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
         return
     numbered = all(name.partition(".")[0].isdigit() for name in inner)
     body = {_renamed(name): one for name, one in inner.items()} if numbered else inner
-    fitting = [one for one in _entries(body) if head[0].inputs == one.head[-1][1][-1]]
+    doubled = numbered and [(one.name, one.kind) for one in head] == FASTAI
+    fitting = [one for one in _entries(body) if head[0].inputs == one.head[-1][1][-1] * (2 if doubled else 1)]
     functions: dict[str, _index.Entry] = {}
     for one in sorted(fitting, key=order):
         functions.setdefault(function_of(one), one)
@@ -45,24 +48,27 @@ def find(shapes: Shapes) -> Iterator[Architecture]:
             continue
         channels = body[one.stem[0][0]][one.stem[0][1]] // one.each if one.stem else 3
         settings = Settings(one.id, channels, size if one.position and size != one.size else None)
-        for place, activation in enumerate(_layers.activations(head)):
+        for place, activation in enumerate(("ReLU",) if doubled else _layers.activations(head)):
             count = head[-1].outputs
             yield Architecture(
                 f"{one.id}+head" + (f"+{activation}" if activation else ""),
                 f"{settings.title} with a head of its own"
                 + (f" of {len(head)} layers and {activation}" if activation else "")
                 + f", {classes_of(count)}",
-                _build(settings, one.homes[0], prefix, head, activation, numbered),
+                _build(settings, one.homes[0], prefix, head, activation, numbered, doubled),
                 labelled(facts_of(one, channels, size), count),
                 reason=f"All tensors of {prefix!r} are its body's."
-                + (f" {_layers.REASONS[activation]}" if activation else ""),
+                + (" Its head is the one that fastai makes." if doubled else "")
+                + (f" {_layers.REASONS[activation]}" if activation and not doubled else ""),
                 score=SCORE - 0.02 * rank - 0.005 * place,
-                notes=(
+                notes=("Its head is taken to be fastai's: the largest values and means of all channels, and ReLU.",)
+                if doubled
+                else (
                     f"{prefix!r} is taken to give its pooled features to"
                     f" {', '.join(layer.name for layer in head)}, as classes of such a body and head do.",
                     *_layers.notes(head, activation),
                 ),
-                guessed=bool(activation),
+                guessed=bool(activation) and not doubled,
             )
 
 
@@ -84,22 +90,28 @@ def _renamed(name: str) -> str:
 
 
 def _build(
-    settings: Settings, home: str, prefix: str, head: tuple[_layers.Layer, ...], activation: str, numbered: bool
+    settings: Settings,
+    home: str,
+    prefix: str,
+    head: tuple[_layers.Layer, ...],
+    activation: str,
+    numbered: bool,
+    doubled: bool,
 ) -> Any:
     def build() -> Any:
         from torch import nn
 
-        from model_zoo.recognition._planned import Planned
+        from model_zoo.recognition._planned import ConcatPool, Planned
 
         network = settings.build(1)
         parent, _, last = home.rpartition(".")
         if numbered:
-            children = list(network.named_children())
-            network = nn.Sequential(*(child for name, child in children if name != home))
+            left = {home, "avgpool"} if doubled else {home}
+            network = nn.Sequential(*(child for name, child in network.named_children() if name not in left))
         else:
             network.get_submodule(parent).register_module(last, nn.Identity())
         chain = {one.name: one.module() for one in head}
-        steps: list[Any] = [prefix, nn.Flatten()]
+        steps: list[Any] = [prefix, ConcatPool() if doubled else nn.Flatten()]
         for one, on in zip(head, _layers.active(head), strict=True):
             steps += [one.name, getattr(nn, activation)()] if on else [one.name]
         return Planned({prefix: network, **chain}, steps)

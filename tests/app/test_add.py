@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visiting import ME, html, open_screen
 
+from app.components import receiving
 from model_zoo import facts as cards
 from model_zoo.facts import Facts
 from model_zoo.files import Reading
@@ -135,6 +136,48 @@ def test_an_ambiguous_file_is_a_choice_with_reasons(runtime) -> None:
     choice.set_value("timm/resnet18").run()
     use(at)
     assert runtime.described[0].architecture == "timm/resnet18"
+
+
+def test_a_file_that_does_not_tell_its_architecture_is_not_opened_until_one_is_chosen(runtime) -> None:
+    runtime.reading = replace(
+        fake_runtime.RESNET, choices=fake_runtime.AMBIGUOUS, uncertain=True, required=("architecture",)
+    )
+    at = drop()
+    assert at.radio(key=field(runtime, "architecture")).value is None
+    use(at)
+    assert runtime.described == []
+    assert "Several networks fit these weights" in html(at)
+    at.radio(key=field(runtime, "architecture")).set_value("torchvision/resnet18").run()
+    at.run()
+    use(at)
+    assert runtime.described[0].architecture == "torchvision/resnet18"
+
+
+def test_a_file_dropped_just_as_the_form_went_away_changes_nothing(runtime) -> None:
+    receiving._act("nothing/labels", lambda data, name: pytest.fail("there is no file"))
+
+
+def test_a_refused_file_can_be_removed_and_leads_nowhere(runtime) -> None:
+    drop("whole.pt")
+    id = only(runtime)
+    runtime.kept[id] = replace(runtime.kept[id], problem="whole.pt is a <pickle>; save it so:\ntorch.save(x, 'y')")
+    at = open_screen("models")
+    assert "It could not be opened: whole.pt is a &lt;pickle&gt;" in html(at)
+    assert '<pre class="as-code"><code>torch.save(x, &#x27;y&#x27;)</code></pre>' in html(at)
+    assert "not described yet" not in html(at)
+    assert not [one for one in at.button if one.label == "Go on"]
+    assert not [one for one in open_screen("add").button if one.label == "Go on"]
+    at.button(key=f"act/remove/{id}").click().run()
+    at.button(key=f"act/removed/{id}").click().run()
+    assert not runtime.kept
+
+
+def test_the_same_bytes_by_another_name_are_said_to_be_there(runtime, monkeypatch) -> None:
+    at = drop("flowers.pth")
+    first = runtime.kept[only(runtime)]
+    monkeypatch.setattr(runtime, "receive", lambda file, name, owner: first)
+    at = drop("blossoms.pth")
+    assert "You already have this file, as flowers." in html(at)
 
 
 def test_a_problem_of_the_first_run_stands_beside_the_form(runtime) -> None:

@@ -340,6 +340,36 @@ def test_the_usual_cifar_code_is_a_resnet_by_other_names():
     same(found, reference, (3, 32, 32))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_a_learner_of_fastai_is_its_body_and_its_head(name):
+    """Written from fastai's create_body and create_head, AdaptiveConcatPool2d first."""
+
+    class AdaptiveConcatPool2d(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.ap, self.mp = nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)
+
+        def forward(self, x):
+            return torch.cat([self.mp(x), self.ap(x)], 1)
+
+    def make():
+        model = vision.torchvision().models.get_model(name, weights=None)
+        wide = 2 * model.fc.in_features
+        return nn.Sequential(
+            nn.Sequential(*list(model.children())[:-2]),
+            nn.Sequential(
+                *(AdaptiveConcatPool2d(), nn.Flatten(), nn.BatchNorm1d(wide), nn.Dropout(0.25)),
+                *(nn.Linear(wide, 512, bias=False), nn.ReLU(), nn.BatchNorm1d(512), nn.Dropout(0.5)),
+                nn.Linear(512, 5, bias=False),
+            ),
+        )
+
+    reference = stirred(make)
+    found = opened(reference.state_dict())
+    assert not found.uncertain
+    same(found, reference, (3, 64, 64))
+
+
 # -- plain layers
 
 
