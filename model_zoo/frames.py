@@ -6,6 +6,7 @@ its own type, under its column's name. What is unknown (a place that no category
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,10 +43,11 @@ class Knowledge:
                 one = replace(one, kind="category", categories=own.categories, default=one.default or own.default)
             if one.default is None:
                 one = replace(one, default=own.default)
-            merged.append(one)
-            if one.kind == "category":
+            if one.kind == "category":  # in the owner's order: an array holds a category by its place
+                one = replace(one, categories=joined(one.categories, own.categories if kept else ()))
                 spelt = dict(zip(own.categories, kept, strict=True)) if kept else {}
-                values[place] = tuple(spelt.get(text, text) for text in one.categories)
+                values[place] = tuple(spelt.get(called(text, own.categories) or text, text) for text in one.categories)
+            merged.append(one)
         return replace(self, columns=tuple(merged), values=values)
 
     def table(self, rows: np.ndarray) -> Any:
@@ -160,6 +162,27 @@ def _inside(one: Any) -> Iterator[Any]:
     ):
         if any(hasattr(part, name) for name in ("steps", "best_estimator_", "_preprocessor")):
             yield part
+
+
+def called(text: str, categories: Sequence[str]) -> str | None:
+    """The category that a text means: spelt the same, or else the only one that differs in case, spaces or a ".0"."""
+    if text in categories:
+        return text
+    folded = _folded(text)
+    alike = [one for one in categories if _folded(one) == folded]
+    return alike[0] if len(alike) == 1 else None
+
+
+@functools.lru_cache(4096)
+def _folded(text: str) -> str:
+    text = text.strip().casefold()
+    whole = text.removesuffix(".0")  # as pandas writes a whole number beside a gap
+    return whole if whole.removeprefix("-").isdigit() else text
+
+
+def joined(first: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Categories, and after them those of `more` that none of them is called like."""
+    return (*first, *(one for one in more if called(one, first) is None))
 
 
 def spell(value: Any) -> str:

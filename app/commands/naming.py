@@ -77,7 +77,7 @@ def said(chosen: argparse.Namespace, channels: int | None = None) -> Facts:
         text, name = _text(chosen.columns)
         given["columns"] = saying.table(text, name).columns if name.endswith(".csv") else saying.columns(_decoded(text))
     if chosen.background:
-        wanted = tuple(one.name for one in given.get("columns") or found.columns)
+        wanted = given.get("columns") or found.columns
         table = saying.table(_read(chosen.background), chosen.background.name, wanted)
         given.update(columns=table.columns, background=table.background)
     if given["limit"] is not None and given["limit"] < 1:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from app.saying import files
 from app.saying.names import labels
 from model_zoo.facts import Facts
-from model_zoo.modalities.tabular import MISSING, TableInput
+from model_zoo.frames import called
+from model_zoo.modalities.tabular import TableInput, is_missing
 from model_zoo.types import Column, UserError
 
 MOST_ROWS = 10_000  # of a table that are looked at
@@ -27,11 +29,11 @@ class Table:
     rows: int  # that were looked at
 
 
-def table(data: str | bytes, name: str, wanted: tuple[str, ...] = ()) -> Table:
-    """Columns and rows of a CSV with a header; `wanted` names those that the model takes, in its order, if it says so.
+def table(data: str | bytes, name: str, wanted: tuple[Column, ...] = ()) -> Table:
+    """Columns and rows of a CSV with a header; `wanted` are those that the model takes, in its order, if it says so.
 
-    A column of numbers has its range, any other its categories in alphabetical order, as scikit-learn and pandas number
-    them. UserError if it is no table.
+    A column of numbers has its range, any other its categories: those that the model knows, in its order, then others
+    in alphabetical order, as scikit-learn and pandas number them. UserError if it is no table.
     """
     text = files.text(data, name)
     lines = text.split("\n", MOST_ROWS + 1)
@@ -41,9 +43,10 @@ def table(data: str | bytes, name: str, wanted: tuple[str, ...] = ()) -> Table:
         raise UserError(
             f"{name} begins with a row of numbers; its first line is expected to name the columns. Add names."
         )
-    if wanted and set(wanted) <= set(header):
-        header = wanted
-    columns = tuple(_column(one, [row[one] for row in rows]) for one in header)
+    known = {one.name: one for one in wanted}
+    if known and set(known) <= set(header):
+        header = tuple(known)
+    columns = tuple(_column(known.get(one, Column(one)), [row[one] for row in rows]) for one in header)
     step = max(1, -(-len(rows) // KEPT_ROWS))
     return Table(columns, written(header, [tuple(row[one] for one in header) for row in rows[::step]]), len(rows))
 
@@ -76,6 +79,10 @@ def first_row(facts: Facts, columns: tuple[Column, ...]) -> dict[str, Any]:
     return {one.name: middle(one) for one in columns}
 
 
+def _is_finite(text: str) -> bool:
+    return _is_number(text) and math.isfinite(float(text))
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -93,23 +100,27 @@ def middle(column: Column) -> Any:
     return (column.low + column.high) / 2 if column.low is not None and column.high is not None else 0.0
 
 
-def _column(name: str, values: list[str]) -> Column:
-    given = [one for one in values if one.casefold() not in MISSING]
+def _column(known: Column, values: list[str]) -> Column:
+    """What the values say of a column, beside what the model knows of it: a category that it knows is no gap."""
+    given = [one for one in values if not is_missing(one, known.categories)]
     gaps = len(given) < len(values)
-    try:
-        found = sorted(float(one) for one in given)
-        if not found or found[0] == float("-inf") or found[-1] == float("inf"):
-            raise ValueError
-    except ValueError:
-        categories = sorted(set(given))
-        if len(categories) > MOST_CATEGORIES:
-            raise UserError(
-                f"The column {name[:60]!r} has {len(categories):,} different values that are no numbers, so it is no"
-                " feature; leave it out of the table."
-            ) from None
-        usual = max(categories, key=given.count) if gaps and categories else None
-        return Column(name, "category", categories=tuple(categories), default=usual)
-    return Column(name, low=found[0], high=found[-1], default=found[len(found) // 2] if gaps else None)
+    if not known.categories and given and all(map(_is_finite, given)):
+        found = sorted(map(float, given))
+        usual = found[len(found) // 2] if gaps else None
+        return Column(
+            known.name, low=found[0], high=found[-1], default=usual if known.default is None else known.default
+        )
+    others = sorted({one for one in given if called(one, known.categories) is None})
+    if len(others) > MOST_CATEGORIES:
+        raise UserError(
+            f"The column {known.name[:60]!r} has {len(others):,} different values that are no numbers, so it is no"
+            " feature; leave it out of the table."
+        )
+    default = known.default
+    if default is None and gaps and given:
+        most = max(sorted(set(given)), key=given.count)
+        default = called(most, known.categories) or most
+    return Column(known.name, "category", categories=(*known.categories, *others), default=default)
 
 
 def columns(text: str) -> tuple[Column, ...]:

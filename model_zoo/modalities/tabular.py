@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from model_zoo.frames import called
 from model_zoo.modalities import _given, _table
 from model_zoo.types import Column, Players, Reference, Sample, UserError, digest
 
@@ -135,7 +136,7 @@ class TableInput:
             value = value.item()
         if isinstance(value, (list, tuple, dict, set, bytes)) or (hasattr(value, "shape") and np.ndim(value)):
             raise UserError(f"{column.name} is one value; {type(value).__name__} came.")
-        if _is_missing(value, column):
+        if is_missing(value, column.categories):
             return self._imputed(column)
         return self._number(column, value) if column.kind == "number" else self._category(column, value)
 
@@ -161,13 +162,10 @@ class TableInput:
 
     def _category(self, column: Column, value: Any) -> Cell:
         whole = isinstance(value, float) and value.is_integer()
-        text = str(int(value) if whole else value).strip()
-        used = text
-        if text not in column.categories:
-            folded = [one for one in column.categories if one.casefold() == text.casefold()]
-            used = folded[0] if len(folded) == 1 else text
-        note = "" if used in column.categories else "never seen in training"
-        return Cell(column.name, "category", text, used, column.unit, note)
+        text = str(int(value) if whole else value)
+        used = called(text, column.categories)
+        note = "" if used is not None else "never seen in training"
+        return Cell(column.name, "category", text.strip(), text.strip() if used is None else used, column.unit, note)
 
     # -- encoding ------------------------------------------------------------------------------------------------
 
@@ -306,12 +304,13 @@ def _keys(row: Any) -> tuple[str, ...]:
     return tuple(row) if isinstance(row, Mapping) else tuple(f"feature {index}" for index in range(len(row)))
 
 
-def _is_missing(value: Any, column: Column) -> bool:
+def is_missing(value: Any, categories: Sequence[str] = ()) -> bool:
+    """Whether nothing was given: None, NaN, or a word for it that no category is called."""
     if value is None or type(value).__name__ == "NAType" or value != value:  # pandas' NA has no truth
         return True
     if not isinstance(value, str):
         return False
-    return value.strip().casefold() in MISSING and value.strip() not in column.categories
+    return value.strip().casefold() in MISSING and called(value, categories) is None
 
 
 def _unit(column: Column) -> str:

@@ -136,7 +136,7 @@ def test_a_table_says_its_columns() -> None:
 
 
 def test_a_table_follows_the_model_s_own_order_and_leaves_out_what_it_does_not_take() -> None:
-    found = saying.table("y,b,a\n0,1,2\n", "rows.csv", wanted=("a", "b"))
+    found = saying.table("y,b,a\n0,1,2\n", "rows.csv", wanted=(Column("a"), Column("b")))
     assert [one.name for one in found.columns] == ["a", "b"]
     assert found.background == "a,b\n2,1\n"
 
@@ -192,3 +192,25 @@ def test_a_tokenizer_is_told_from_other_files() -> None:
 def test_imagenet_has_its_thousand_names() -> None:
     assert len(saying.imagenet()) == 1000
     assert saying.imagenet() == catalogue.card("squeezenet").labels
+
+
+def test_a_category_that_the_model_knows_is_no_gap() -> None:
+    text = "job,pay\nnone,1\nsalaried,NA\nNone,2\nfarmer,none\n,4\n"
+    known = (Column("job", "category", categories=("salaried", "self-employed", "none")), Column("pay"))
+    job, pay = saying.table(text, "people.csv", known).columns
+    assert (job.categories, job.default) == (("salaried", "self-employed", "none", "farmer"), "none")
+    assert pay == Column("pay", low=1.0, high=4.0, default=2.0)
+    job, _ = saying.table(text, "people.csv").columns
+    assert job.categories == ("farmer", "salaried"), "nothing says that none is a category"
+
+
+def test_what_the_model_puts_into_a_gap_is_kept() -> None:
+    known = (Column("job", "category", categories=("a", "b", "missing"), default="missing"), Column("pay", default=7.0))
+    job, pay = saying.table("job,pay\nb,1\n,\n", "people.csv", known).columns
+    assert (job.default, pay.default) == ("missing", 7.0)
+
+
+def test_numbers_may_be_categories_of_the_model() -> None:
+    known = (Column("rooms", "category", categories=("1", "2", "none")),)
+    (rooms,) = saying.table("rooms\n1.0\nnone\n3\n", "rows.csv", known).columns
+    assert (rooms.categories, rooms.default) == (("1", "2", "none", "3"), None)

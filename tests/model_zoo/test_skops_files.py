@@ -24,6 +24,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import explainers
+from app import saying
 from model_zoo import wrap
 from model_zoo.facts import Facts, parse
 from model_zoo.files import ModelFile
@@ -112,6 +113,34 @@ def test_missing_categories_have_a_name(tmp_path) -> None:
     assert model.predict(model.sample({"size": None, "n": 1.0})).raw[0] == pytest.approx(
         own.predict(table.iloc[[1]])[0]
     )
+
+
+WORK = ("salaried", "self-employed", "none")
+
+
+def test_a_category_called_none_is_no_gap_when_a_csv_was_given(tmp_path) -> None:
+    table = pd.DataFrame({"employment": [*WORK] * 20, "income": np.arange(60.0)})
+    repaid = (table["employment"] != "none").map({True: "repaid", False: "defaulted"})
+    encoder = make_column_transformer((OneHotEncoder(categories=[WORK]), ["employment"]), remainder=StandardScaler())
+    own = make_pipeline(encoder, LogisticRegression()).fit(table, repaid)
+    file = saved(own, tmp_path)
+    rows = table.assign(employment=table["employment"].str.title().where(table.index > 30, table["employment"]))
+    csv = rows.to_csv(index=False)
+    columns = read(file, trusted=CONTAINED).guess.columns
+    for known in (columns, ()):  # as the form gives them, and where nobody knew the model yet
+        said = saying.table(csv, "people.csv", known)
+        model = open_file(file, Facts(columns=said.columns, background=said.background), trusted=CONTAINED)
+        assert set(model.card.columns[0].categories) >= set(WORK)
+        assert model.card.columns[0].categories[:3] == WORK or not known
+        for text in ("none", "None"):
+            sample = model.sample({"employment": text, "income": 30.0})
+            assert sample.notes == ()
+            expected = own.predict_proba(pd.DataFrame({"employment": ["none"], "income": [30.0]}))[0]
+            np.testing.assert_allclose(model.predict(sample).raw, expected, atol=1e-9)
+        background = model.input.background(sample).rows
+        np.testing.assert_allclose(
+            model.outputs(model.tensor(background)), own.predict_proba(table.iloc[: len(background)]), atol=1e-6
+        )
 
 
 def test_a_cards_columns_may_be_in_any_order_and_say_more(tmp_path) -> None:

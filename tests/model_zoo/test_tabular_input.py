@@ -89,6 +89,25 @@ def test_a_category_may_be_called_like_a_missing_value():
     assert taken.read({"work": "?"}).view.cells[0].note == ""
 
 
+@pytest.mark.parametrize("given", ["none", "None", " none ", "NONE"])
+def test_a_known_category_is_never_missing(given: str):
+    taken = TableInput((Column("work", "category", categories=("salaried", "none"), default="salaried"),), "ordinal")
+    (cell,) = taken.read({"work": given}).view.cells
+    assert (cell.used, cell.note) == ("none", "")
+    table = pd.DataFrame({"work": [given, "salaried", "null", None]})
+    sample = taken.read({"work": "salaried"})
+    assert taken.background(sample, table).rows.ravel().tolist() == [1, 0, 0, 0]
+    assert taken.background(sample, table.to_dict("records")).rows.ravel().tolist() == [1, 0, 0, 0]
+
+
+def test_case_and_spaces_decide_between_categories_that_differ_in_nothing_else():
+    taken = TableInput((Column("c", "category", categories=(" a", "A", "b", "1"), default="b"),))
+    read = [taken.read({"c": one}).view.cells[0] for one in ("A", " a", "a", "B ", "1.0")]
+    assert [(one.used, one.note) for one in read] == [
+        ("A", ""), (" a", ""), ("a", "never seen in training"), ("b", ""), ("1", ""),
+    ]  # fmt: skip
+
+
 def test_unseen_categories_and_numbers_out_of_range_are_marked():
     sample = ONEHOT.read({"age": 95, "work": "Privat", "hours": 20})
     assert sample.x.tolist() == [6.5, 0, 0, 0, 0]

@@ -51,6 +51,10 @@ def draw(at: Fields) -> None:
     st.dataframe(
         [_shown(one) for one in chosen[:SHOWN]], hide_index=True, height=min(320, 38 + 35 * len(chosen[:SHOWN]))
     )
+    if any(one.kind == "category" for one in chosen):
+        named = _from_model(at) and any(one.categories for one in at.get("columns") or ())
+        first = "Categories are those that the model's file names, in its order; after them come others"
+        caption(f"{first if named else 'Categories come'} from the CSV, in alphabetical order.")
     known = len(at.get("columns") or ())
     if known and len(chosen) != known:
         caption(f"It takes {known:,} columns; {len(chosen):,} are chosen.", wrong=True)
@@ -87,9 +91,14 @@ def _listed(columns: tuple[Column, ...]) -> str:
     return "\n".join(one.name for one in columns)
 
 
+def _from_model(at: Fields) -> bool:
+    """Whether the columns that were there before are what the model's file says, and not an earlier CSV."""
+    return at.get("suggested", {}).get("table") is None
+
+
 def _take(at: Fields, data: bytes, name: str) -> None:
-    wanted = tuple(one.name for one in at.get("columns") or ())
-    found = saying.table(data, name, wanted)
+    wanted: tuple[Column, ...] = at.get("columns") or ()
+    found = saying.table(data, name, wanted if _from_model(at) else tuple(Column(one.name) for one in wanted))
     at.put("table", found)
     at.put("taken", _likely([one.name for one in found.columns], len(wanted)))
 
