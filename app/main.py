@@ -10,9 +10,9 @@ from app.components.guard import guarded, say
 from app.screens import screens
 
 
+@guarded
 def main() -> None:
-    """One run of the script."""
-    st.set_page_config(config.NAME, page_icon=frame.ICON, layout="wide", initial_sidebar_state="expanded")
+    """One run of the script; what fails outside of the screens is a sentence as well."""
     frame.draw()
     state.keep_owner()
     asking.keep()
@@ -28,4 +28,5 @@ def main() -> None:
     chosen.run()
 
 
+st.set_page_config(config.NAME, page_icon=frame.ICON, layout="wide", initial_sidebar_state="expanded")
 main()

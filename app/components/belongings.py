@@ -6,10 +6,10 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import choosing
+from app.components import choosing, export
 from app.components.guard import answering
 from app.components.inputs import IMAGES, best
-from app.components.markup import caption, escape, notice, plain
+from app.components.markup import caption, escape, notice, plain, sentence
 from app.components.sizes import size, when
 from app.state import Selection
 from explainers.runtime.types import Kept, Upload
@@ -51,14 +51,21 @@ def models() -> None:
 
 def _model(one: Upload) -> None:
     about = one.reading.what if one.reading is not None and one.reading.what else one.name
-    state_of = one.problem or ("" if one.card is not None else "not described yet")
-    line = [about, size(one.size), when(one.created), f"on the server at {one.path}" if one.path else "", state_of]
+    refused = one.card is None and bool(one.problem)
+    unfinished = "" if one.card is not None or refused else "not described yet"
+    line = [about, size(one.size), when(one.created), f"on the server at {one.path}" if one.path else "", unfinished]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"mine-{one.id}"):
         st.html(
             f'<div class="as-run"><div><b>{escape(one.title)}</b><br>'
-            f'<span class="as-quiet">{" · ".join(escape(part) for part in line if part)}</span></div></div>',
+            f'<span class="as-quiet">{" · ".join(escape(part) for part in line if part)}</span>'
+            + (f"<div>It could not be opened: {sentence(one.problem)}</div>" if refused else "")
+            + "</div></div>",
             width="stretch",
         )
+        if refused:
+            if one.owner == state.owner():
+                _removal(f"the file {one.name}", one.id, _remove, one.id)
+            return
         if one.card is None:
             if st.button("Go on", key=f"act/go-on/{one.id}", type="primary"):
                 edit(one.id)
@@ -81,7 +88,7 @@ def _actions(one: Upload) -> None:
         st.download_button(
             "Save its card",
             one.facts.dump(),
-            f"{one.id}.card.json",
+            f"{export.safe(one.title, 'model')}.card.json",
             "application/json",
             key=f"act/card/{one.id}",
             icon=":material/download:",

@@ -49,7 +49,10 @@ def _receive(file: Any) -> None:
     """Copy it into the store at once, and let the browser's copy go."""
     with st.spinner(f"Copying {plain(file.name)}, {size(file.size)} …"):
         try:
-            _open(shared().runtime.receive(file, file.name, state.owner()))
+            upload = shared().runtime.receive(file, file.name, state.owner())
+            _open(upload)
+            if upload.name != file.name:
+                st.session_state[f"told/known/{upload.id}"] = f"You already have this file, as {upload.title}."
         except UserError as error:
             st.session_state["told/model"] = str(error)
         finally:
@@ -88,7 +91,7 @@ def told(key: str) -> None:
 def _unfinished() -> None:
     """Uploads that are not described yet."""
     for one in shared().runtime.uploads(state.owner()):
-        if one.card is None:
+        if one.card is None and not one.problem:
             with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"unfinished-{one.id}"):
                 st.html(f'<div class="as-run"><div><b>{escape(one.title)}</b><br><span class="as-quiet">'
                         f"{escape(one.name)} · {size(one.size)} · not described yet</span></div></div>")  # fmt: skip

@@ -19,7 +19,7 @@ from model_zoo.types import ModelCard, UserError
 KINDS = {"image": "Image", "text": "Text", "tabular": "Table"}
 ICONS = {"image": ":material/image:", "text": ":material/notes:", "tabular": ":material/table_rows:"}
 KEPT = "kept"  # the last selection of each modality
-GONE = "gone"  # the model that was asked for is not there
+GONE = "gone"  # what is shown in place of a model that is not there any more
 
 
 def cards() -> dict[str, ModelCard]:
@@ -37,23 +37,28 @@ def mine() -> dict[str, Upload]:
 def selection(known: dict[str, ModelCard]) -> Selection:
     """What is chosen; on a first visit the first model with its best example, so that the screen is never empty."""
     found = state.current()
-    if found is not None and found.model not in known:
-        st.session_state[GONE] = True
-    if found is None or found.model not in known or not _stored(found.input):
-        found = first(known) if found is None or found.model not in known else inputs.best(known[found.model])
+    gone = found is not None and found.model not in known
+    if found is None or gone:
+        found = first(known)
+    elif not _stored(found.input):
+        found = inputs.best(known[found.model])
+    if gone:
+        st.session_state[GONE] = found.model
     state.choose(found)
     st.session_state.setdefault(KEPT, {})[known[found.model].modality] = found
     return found
 
 
-def say_gone() -> None:
-    """Once, where the model that was asked for is not to be had: a sentence, and what is shown instead."""
-    if st.session_state.pop(GONE, False):
+def say_gone(shown: str) -> None:
+    """Where the model that was asked for is not to be had: a sentence, until another one is chosen."""
+    if st.session_state.get(GONE) == shown:
         notice(
-            "The model that was asked for is not among yours: it was removed, or somebody else brought it in. A bundled"
-            " one is shown instead; bring your own with “Your own model”.",
+            "This model was removed, or somebody else brought it in: it is not among yours. A bundled one is shown"
+            " instead; bring your own with “Your own model”.",
             "info",
         )
+    else:
+        st.session_state.pop(GONE, None)
 
 
 def first(known: dict[str, ModelCard], modality: str = "") -> Selection:

@@ -54,7 +54,12 @@ def buttons(found: tuple[Explanation, ...], key: str) -> None:
 
 
 def file_name(found: tuple[Explanation, ...]) -> str:
-    """'efficientnet_lite0-cat': letters, digits and dashes only."""
+    """'skin_lesions – photo_melanoma': the model and the input, as their owner calls them."""
     first = found[0]
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", first.sample.name.rsplit(".", 1)[0]).strip("-").lower() or "input"
-    return f"{first.card.id}-{stem[:40]}"
+    stem = first.sample.name.rpartition(".")[0] or first.sample.name
+    return f"{safe(first.card.title, 'model')} – {safe(stem, 'input')}"
+
+
+def safe(name: str, instead: str) -> str:
+    """A name as part of a file's name: letters, digits, spaces, dots and dashes of any language, at most 60."""
+    return re.sub(r"[^\w .-]+", "-", name)[:60].strip(" .-") or instead

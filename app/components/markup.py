@@ -27,10 +27,16 @@ def plain(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+\-.!|~$:=&\"'^])", r"\\\1", flat)
 
 
+def sentence(text: str) -> str:
+    """A sentence as escaped HTML; the lines below its first are code to copy."""
+    first, _, code = text.partition("\n")
+    return escape(first) + (f'<pre class="as-code"><code>{escape(code)}</code></pre>' if code.strip() else "")
+
+
 def notice(text: str, kind: Literal["error", "warning", "info"] = "error") -> None:
     """One sentence in place; read out by a screen reader when it is an error."""
     role = "alert" if kind == "error" else "status"
-    st.html(f'<div class="as-notice as-{kind}" role="{role}">{escape(text)}</div>')
+    st.html(f'<div class="as-notice as-{kind}" role="{role}">{sentence(text)}</div>')
 
 
 def caption(text: object, wrong: bool = False) -> None:

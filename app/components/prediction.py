@@ -12,14 +12,15 @@ from model_zoo.types import Prediction
 
 __all__ = ["bars", "headline"]
 
-TOP = 5
+TOP, ALL = 5, 10  # bars that are shown; classes of which all are
 
 
 def bars(found: Prediction) -> None:
     """The most probable classes, each with a bar and its probability."""
     if found.probabilities is None:
         return
-    order = np.argsort(-found.probabilities, kind="stable")[:TOP]
+    shown = len(found.labels) if len(found.labels) <= ALL else TOP
+    order = np.argsort(-found.probabilities, kind="stable")[:shown]
     lines = "".join(
         f'<div class="as-bar"><span class="as-label" title="{escape(found.labels[i])}">{escape(found.labels[i])}</span>'
         f'<span class="as-track"><i style="width:{100 * float(found.probabilities[i]):.2f}%"></i></span>'

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app.components.guard import answering
 from app.components.markup import notice
 from model_zoo.types import UserError
 
@@ -34,9 +35,10 @@ def small(label: str, key: str, act: Callable[[bytes, str], None], kinds: str | 
         notice(told)
 
 
+@answering
 def _act(key: str, act: Callable[[bytes, str], None]) -> None:
-    file = st.session_state[_numbered(key)]
-    if file is None:
+    file = st.session_state.get(_numbered(key))
+    if file is None:  # taken away again, or dropped just as the form went away
         return
     st.session_state.pop(f"drops/{key}/told", None)
     try:

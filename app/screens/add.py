@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import bringing, inputs
+from app.components import bringing, export, inputs
 from app.components.facts import form
 from app.components.facts.fields import Fields
 from app.components.guard import answering
@@ -68,6 +68,8 @@ def _form(upload: Upload) -> None:
     head, body = (st.container(key=f"add-{one}") for one in ("head", "body"))
     with head:
         _head(upload, last, problem)
+        if f"told/known/{upload.id}" in st.session_state:
+            notice(st.session_state[f"told/known/{upload.id}"], "info")
     if problem:
         with head:
             notice(problem)
@@ -87,7 +89,8 @@ def _form(upload: Upload) -> None:
         return
     with body:
         asking, found = st.columns([3, 2], gap="large")
-        with asking:
+        opening = f"describing/{upload.id}" in st.session_state
+        with asking, st.container(key="add-opening" if opening else "add-answers"):
             at = form.begin(upload, last)
             form.draw(at, last)
             _use(upload, at, last)
@@ -154,7 +157,7 @@ def _use(upload: Upload, at: Fields, reading: Reading) -> None:
         st.download_button(
             "Save this card",
             form.card(at, reading),
-            f"{upload.id}.card.json",
+            f"{export.safe(upload.title, 'model')}.card.json",
             "application/json",
             key="act/card",
             icon=":material/download:",
@@ -167,6 +170,7 @@ def _use(upload: Upload, at: Fields, reading: Reading) -> None:
         follow(st.session_state[key])
 
 
+@answering
 def _describe(upload: Upload, at: Fields, reading: Reading) -> None:
     st.session_state.pop(f"told/{upload.id}", None)
     try:

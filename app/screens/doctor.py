@@ -37,7 +37,7 @@ def render() -> None:
     if not ready(asked):
         st.html(f'<h1 class="as-headline">Examining {escape(card.title)} …</h1>')
         st.skeleton(height=240)
-        follow(asked)
+        follow(asked, timed=True)
         return
     try:
         found = asked.result()
@@ -115,8 +115,9 @@ def _draw(found: Diagnosis, own: bool) -> None:
         st.html('<h2 class="as-title">What was found</h2>' + _findings(found.findings))
     with right:
         st.html('<h2 class="as-title">What can explain it</h2>' + _methods(found.methods))
-    st.html(f'<h2 class="as-title">Layers ({len(found.parts):,})</h2>')
-    layers.draw(found.parts, found.card.id)
+    if found.parts:
+        st.html(f'<h2 class="as-title">Layers ({len(found.parts):,})</h2>')
+        layers.draw(found.parts, found.card.id)
 
 
 def _figures(found: Diagnosis) -> str:

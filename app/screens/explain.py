@@ -25,7 +25,7 @@ def render() -> None:
     known = choosing.cards()
     with st.sidebar:
         chosen = choosing.draw(known)
-    choosing.say_gone()
+    choosing.say_gone(chosen.model)
     if chosen.model in choosing.mine():
         host.banner()
     st.session_state.pop(state.EXAMINED, None)  # the check-up begins with the model that is chosen here

@@ -13,8 +13,10 @@ def _look(patient: Patient) -> Finding:
     found = patient.gradient
     where = "the embedding of its tokens" if patient.model.embedding is not None else "its input"
     if isinstance(found, str):
+        blind = patient.module is None  # trees, or a function of arrays: it never had one, and nothing is wrong with it
+        verdict = Verdict.NOT_APPLICABLE if blind else Verdict.BAD
         ways = "Tree SHAP" if patient.model.trees is not None else "Methods that need none (occlusion, LIME, SHAP)"
-        return _found(Verdict.BAD, f"There is no gradient: {found}. {ways} will do.")
+        return _found(verdict, f"There is no gradient: {found}. {ways} will do.")
     if not bool(found.isfinite().all()):
         return _found(
             Verdict.BAD,

@@ -8,20 +8,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 from visiting import ME, html, open_screen
 
 from app import broken, config
 from app.commands import doctor
-from app.components import headline, seen
+from app.components import export, headline, seen
 from app.components.markup import escape, plain
 from app.screens import screens
+from app.state import Selection
 from explainers import record, registry
 from explainers.runtime.types import Request
 from explainers.types import Check, Verdict
 from model_zoo import catalogue, opening
 from model_zoo.discovery import Broken
 from model_zoo.modalities.text import TextView
-from model_zoo.types import Players, Sample, UserError
+from model_zoo.types import Players, Prediction, Sample, UserError
 
 MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
 
@@ -329,6 +331,38 @@ def test_text_shows_what_was_not_read(runtime) -> None:
     sample = runtime.look(MODALITIES["text"], "").sample
     said = seen.picture(sample)
     assert '<span class="as-unread" title="not read by the model"> &lt;b&gt;film&lt;/b&gt;</span>' in said
+
+
+def test_a_model_removed_in_another_tab_is_said_until_another_is_chosen(runtime) -> None:
+    at = open_screen(state={"selection": Selection("u-gone", "x", "photo.jpg")})
+    assert "This model was removed" in html(at)
+    at.run()
+    assert "This model was removed" in html(at), "the screen is drawn again as soon as the prediction is there"
+    at.radio(key="model").set_value("squeezenet").run()
+    assert "This model was removed" not in html(at)
+
+
+def test_few_classes_all_have_a_bar(runtime) -> None:
+    card = replace(catalogue.card(MODALITIES["image"]), labels=tuple("abcdefg"))
+    shares = np.full(7, 1 / 7)
+
+    def script(found: object) -> None:
+        from app.components import prediction
+
+        prediction.bars(found)
+
+    at = AppTest.from_function(script, args=(Prediction(np.log(shares), shares, card.labels),)).run()
+    assert html(at).count('class="as-bar"') == 7
+    assert "further classes" not in html(at)
+
+
+def test_downloads_are_called_after_the_model_and_the_input(runtime) -> None:
+    found = runtime.result(runtime.submit(Request(MODALITIES["image"], "", "occlusion"), ME), ME)
+    named = replace(
+        found, card=replace(found.card, title="skin_lesions"), sample=replace(found.sample, name="a/b é.jpg")
+    )
+    assert export.file_name((named,)) == "skin_lesions – a-b é"
+    assert export.safe("../..", "model") == "model"
 
 
 def test_words_of_others_are_shown_and_not_obeyed() -> None:
