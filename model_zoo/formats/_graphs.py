@@ -42,7 +42,8 @@ class Graph(torch.nn.Module):
     pad: the token id that is no text, for the mask.
     last: the channels are the last axis of a picture there.
     length: tokens that it takes, no more and no fewer; shorter texts are filled up with the pad.
-    kind: the type that it takes, where that is another than the model's.
+    kind: the type that it takes, where that is another than the model's; floats are rounded to whole numbers for it.
+    smooth: whole numbers are given as floats, which it turns them into first itself, so that gradients come through.
     mark: what tells this file from others: its digest, for not all that counts is in the parameters.
     """
 
@@ -58,6 +59,7 @@ class Graph(torch.nn.Module):
         last: bool = False,
         length: int | None = None,
         kind: torch.dtype | None = None,
+        smooth: bool = False,
         mark: bytes = b"",
     ) -> None:
         super().__init__()
@@ -68,6 +70,7 @@ class Graph(torch.nn.Module):
         self.last = last
         self.length = length
         self.kind = kind
+        self.smooth = smooth
         self.register_buffer("mark", torch.frombuffer(bytearray(mark or b"\0"), dtype=torch.uint8), persistent=True)
 
     def forward(self, x: torch.Tensor) -> Any:
@@ -92,7 +95,7 @@ class Graph(torch.nn.Module):
         if self.last:
             x = x.permute(0, 2, 3, 1)
         if self.kind is not None:
-            x = x.to(self.kind)
+            x = _as(x, self.kind, self.smooth)
         if self.length is None or x.shape[1] >= self.length:
             return self.network(*(self._given(role, x, x.shape[1]) for role in self.roles))
         pad = self.pad or 0
@@ -110,6 +113,15 @@ class Graph(torch.nn.Module):
         if role == "places":
             return torch.arange(x.shape[1], device=x.device, dtype=x.dtype).expand_as(x)
         return x
+
+
+def _as(x: torch.Tensor, kind: torch.dtype, smooth: bool) -> torch.Tensor:
+    """Inputs of a type; floats become the nearest whole numbers, whose gradient is that of x if they stay floats."""
+    if kind.is_floating_point or kind == torch.bool or not x.is_floating_point():
+        return x.to(kind)
+    limits = torch.iinfo(kind)
+    whole = x.detach().round().clamp(limits.min, limits.max)
+    return whole + (x - x.detach()) if smooth else whole.to(kind)
 
 
 @final
@@ -209,12 +221,16 @@ def labelled(guess: Facts, width: int | None) -> tuple[str, ...]:
     return (LABELS,) if guess.task == "regression" and (width or 0) > 1 else ()
 
 
-def notes(graph: Graph) -> tuple[str, ...]:
-    """Sentences about what the graph takes no more and no fewer of."""
+def notes(graph: Graph, gradients: bool = False) -> tuple[str, ...]:
+    """Sentences about what the graph takes no more and no fewer of; and why there are no gradients, where some are
+    expected."""
     found = []
     if graph.batch is not None:
         how = "one by one" if graph.batch == 1 else f"{graph.batch} at a time"
         found.append(f"It was made for batches of {graph.batch:,}, so inputs are run {how}, which takes longer.")
+    if graph.kind is not None and not graph.kind.is_floating_point and not graph.smooth and gradients:
+        kind = str(graph.kind).removeprefix("torch.")
+        found.append(f"It computes with its input as whole numbers ({kind}), so no gradient comes back to the input.")
     if graph.length is not None:
         found.append(f"It takes texts of {graph.length:,} tokens; shorter ones are filled up with the pad.")
     return tuple(found)

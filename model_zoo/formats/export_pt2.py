@@ -62,7 +62,9 @@ def opened(file: ModelFile, archive: IO[bytes], said: Facts) -> Opened:
     guess = _graphs.scored(guess, said, _ends_in_sigmoid(exported), width)
     count = sum(one.numel() for one in program.parameters())
     what = f"torch.export program, {len(exported.graph.nodes):,} operators, {count:,} parameters"
-    return Opened(graph, guess, what, (*more, *_graphs.labelled(guess, width), *_graphs.notes(graph)))
+    return Opened(
+        graph, guess, what, (*more, *_graphs.labelled(guess, width), *_graphs.notes(graph, facts.modality != "text"))
+    )
 
 
 def _ends_in_sigmoid(exported: Any) -> bool:

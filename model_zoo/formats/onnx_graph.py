@@ -79,7 +79,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
     found = opening.Found(None, "", "it was asked for")
     if said.architecture != BLACK_BOX:
         found = opening.converted(model, original, settings, inputs)
-    notes = list(signature.notes)
+    notes = [*signature.notes, *found.notes]
     graph = found.graph
     if graph is None:
         graph = original
@@ -94,9 +94,13 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         graph,
         guess,
         opening.described(model),
-        (*notes, *_graphs.labelled(guess, width), *_graphs.notes(graph)),
+        (
+            *notes,
+            *_graphs.labelled(guess, width),
+            *_graphs.notes(graph, found.graph is not None and facts.modality != "text"),
+        ),
         _choices(found) if found.graph is not None or said.architecture == BLACK_BOX else (),
-        settle=None if found.graph is None else opening.settled(found.graph, original),
+        settle=None if found.graph is None else opening.settled(found.graph, original, found.close),
     )
 
 

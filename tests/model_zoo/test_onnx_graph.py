@@ -167,6 +167,57 @@ def test_what_a_last_sigmoid_tells(width, tmp_path):
     assert bool(model.card.notes) == (width > 1)
 
 
+class Bytes(torch.nn.Module):
+    """A network that takes pictures of bytes, colours last, and turns them into floats."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = cnn()
+
+    def forward(self, x):
+        return self.inner(x.permute(0, 3, 1, 2).float() / 255 - 0.5)
+
+
+def test_a_picture_of_bytes_has_the_gradient_of_its_floats(tmp_path):
+    network = Bytes().eval()
+    model = opened(exported(tmp_path, network, torch.randint(0, 255, (2, 16, 16, 3), dtype=torch.uint8), 17))
+    assert Capability.GRADIENTS in model.can
+    x = torch.as_tensor(model.sample(PHOTO).x)[None]
+    whole = x.round().clone().requires_grad_()
+    expected = network(whole.permute(0, 2, 3, 1))
+    np.testing.assert_allclose(model.forward(x).detach(), expected.detach(), rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(expected[0, 1], whole)
+    given = x.clone().requires_grad_()
+    (found,) = torch.autograd.grad(model.forward(given)[0, 1], given)
+    np.testing.assert_allclose(found, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_whole_numbers_that_are_computed_with_have_no_gradient_and_it_is_said(tmp_path):
+    class Whole(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = cnn()
+
+        def forward(self, x):
+            return self.inner((x // 2).float())
+
+    model = opened(exported(tmp_path, Whole().eval(), torch.randint(0, 255, (2, 3, 16, 16), dtype=torch.uint8), 17))
+    assert Capability.GRADIENTS not in model.can
+    assert "no gradient" in " ".join(model.card.notes)
+
+
+def test_half_precision_is_computed_in_float32_with_gradients(tmp_path):
+    network = mlp().half()
+    path = exported(tmp_path, network, torch.randn(2, 6).half(), 17)
+    model = opened(path)
+    assert Capability.GRADIENTS in model.can
+    assert "half precision" in " ".join(model.card.notes)
+    sample = model.sample(ROW)
+    assert sample.x.dtype == np.float32
+    wide = copy.deepcopy(network).float()
+    np.testing.assert_allclose(model.predict(sample).raw, scores_of(wide)(sample.x), rtol=1e-4, atol=1e-5)
+
+
 def test_two_inputs_are_told(tmp_path):
     path = written(tmp_path, [("Add", ["left", "right"], ["y"])], {"left": [1, 4], "right": [1, 4]}, {"y": [1, 4]})
     with pytest.raises(UserError, match=r"takes 2 inputs \(left, right\)"):

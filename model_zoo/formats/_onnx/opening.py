@@ -15,6 +15,7 @@ import torch
 from model_zoo import vision
 from model_zoo.facts import Facts
 from model_zoo.formats import _graphs
+from model_zoo.formats._onnx import precision
 from model_zoo.formats._onnx.checking import LARGEST_INPUT
 from model_zoo.formats._onnx.interpreter import all_nodes
 from model_zoo.formats._onnx.interpreter import converted as interpreted
@@ -25,6 +26,7 @@ from model_zoo.model import tensor_of
 from model_zoo.types import UserError, quoted
 
 CLOSE = 1e-4  # of the largest score: how near a conversion has to come
+CLOSE_TO_HALF = 1e-2  # where onnxruntime rounds to half precision on the way
 SCORES = ("logits", "scores", "probabilities", "output_probability", "probs", "predictions", "output")
 SHAPING = ("Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten")  # the numbers stay as they are
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -171,6 +173,11 @@ class Found:
     graph: _graphs.Graph | None
     by: str = ""
     reason: str = ""
+    close: float = CLOSE
+    notes: tuple[str, ...] = ()
+
+
+HALF = "Its numbers have half precision; it is computed in float32, and agrees with onnxruntime within 1%."
 
 
 def converted(
@@ -182,12 +189,18 @@ def converted(
         return Found(None, reason=f"its numbers are rounded on the way ({', '.join(rounding)}), so it has no gradient")
     reason = ""
     output = original.network._signature.output
+    wide = precision.widened(model)
+    notes, close = ((), CLOSE) if wide is None else ((HALF,), CLOSE_TO_HALF)
+    model = wide or model
+    if settings["kind"] in precision.TYPES:
+        settings = {**settings, "kind": torch.float32}
+    settings = {**settings, "smooth": precision.cast_first(model, original.network._signature.name)}
     for by, convert in (("", interpreted), ("onnx2torch", _onnx2torch), ("onnx2pytorch", _onnx2pytorch)):
         try:
             network = Chosen(convert(model), [one.name for one in model.graph.output].index(output))
             graph = _graphs.Graph(network.eval().requires_grad_(False), **settings)
-            if inputs is None or _agrees(graph, original, inputs):
-                return Found(graph, by)
+            if inputs is None or _agrees(graph, original, inputs, close):
+                return Found(graph, by, close=close, notes=notes)
             reason = reason or "its scores by torch are not those of onnxruntime"
         except (MemoryError, KeyboardInterrupt):
             raise
@@ -246,26 +259,28 @@ def vocabulary(model: onnx.ModelProto, signature: Signature) -> int:
 
 def made_up(facts: Facts, signature: Signature, words: int) -> torch.Tensor | None:
     """Two made-up inputs of the declared shape, as the model of Assay gives them; None where it is not known."""
-    kind = signature.dtype if signature.dtype in FLOATS else torch.float32
+    kind = torch.float64 if signature.dtype == torch.float64 else torch.float32
     if facts.modality == "image" and facts.size is None:
         for side in (224, 64):
             if all(one is None for one in signature.shape[2:]):
                 return _graphs.example(Facts(modality="image", channels=facts.channels, size=(side, side)), kind, 2)
         return None
-    return _graphs.example(facts, kind, 2, words)
+    found = _graphs.example(facts, kind, 2, words)
+    bytes_ = found is not None and facts.modality == "image" and signature.dtype == torch.uint8
+    return (found * 255).round() if bytes_ and found is not None else found
 
 
-def _agrees(graph: _graphs.Graph, original: _graphs.Graph, inputs: torch.Tensor) -> bool:
+def _agrees(graph: _graphs.Graph, original: _graphs.Graph, inputs: torch.Tensor, close: float) -> bool:
     """Whether the scores are the original's; settles how many rows the graph takes at once."""
     with torch.no_grad():
         if not _graphs.any_number(graph, inputs):
             graph.batch = original.batch or 1
         expected = tensor_of(original(inputs.clone()))
         found = tensor_of(graph(inputs.clone()))
-        return _near(found, expected)
+        return _near(found, expected, close)
 
 
-def _near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+def _near(found: torch.Tensor, expected: torch.Tensor, close: float) -> bool:
     if found.shape != expected.shape:
         return False
     wide = expected.double()
@@ -273,10 +288,12 @@ def _near(found: torch.Tensor, expected: torch.Tensor) -> bool:
     if not torch.equal(known, found.isfinite()) or not bool(known.any()):
         return torch.equal(known, found.isfinite())
     scale = max(float(wide[known].abs().max()), 1e-3)
-    return float((found.double() - wide)[known].abs().max()) <= CLOSE * scale
+    return float((found.double() - wide)[known].abs().max()) <= close * scale
 
 
-def settled(graph: _graphs.Graph, original: _graphs.Graph) -> Callable[[Any], tuple[_graphs.Graph, str] | None]:
+def settled(
+    graph: _graphs.Graph, original: _graphs.Graph, close: float
+) -> Callable[[Any], tuple[_graphs.Graph, str] | None]:
     """A check of the first real input x: the original instead, where torch's scores are not those of onnxruntime."""
 
     def settle(x: Any) -> tuple[_graphs.Graph, str] | None:
@@ -286,7 +303,7 @@ def settled(graph: _graphs.Graph, original: _graphs.Graph) -> Callable[[Any], tu
         with torch.no_grad():
             expected = tensor_of(original(inputs))
             found = tensor_of(graph(inputs.to(device))).cpu()
-        if _near(found, expected):
+        if _near(found, expected, close):
             return None
         if original.batch is None:
             _graphs.fit(original, torch.cat([inputs, inputs]))
