@@ -102,7 +102,8 @@ def _absent(tree: Any, name: str, foreign: tuple[str, ...]) -> str:
     save = "save the weights with torch.save(model.state_dict(), 'model.pt')"
     if isinstance(tree, Claim):
         return f"{name} holds a single tensor of shape {list(tree.shape)}, not a model's weights by name; {save}."
-    if isinstance(tree, dict) and ("param_groups" in tree or "exp_avg" in tree):
+    parts = (tree, *tree.values()) if isinstance(tree, dict) else ()
+    if any(isinstance(one, dict) and ("param_groups" in one or "exp_avg" in one) for one in parts):
         return f"{name} holds the state of an optimiser, not a model's weights; {save}."
     if isinstance(tree, (dict, list, tuple)) and not tree:
         return f"{name} holds nothing (an empty {type(tree).__name__}); {save}."

@@ -61,7 +61,7 @@ def beginning(file: ModelFile) -> bytes:
                 data = _member(file, one)
                 if not one.endswith(".npy") or OBJECTS.search(data[:512]):
                     return data
-        if file.entries:
+        if file.entries or file.head.startswith(b"PK\x03\x04"):  # another zip, or one that was cut off
             return b""
         for mark, unpack in PACKED:
             if file.head.startswith(mark):
