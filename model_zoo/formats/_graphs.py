@@ -232,7 +232,10 @@ def notes(graph: Graph, gradients: bool = False) -> tuple[str, ...]:
         kind = str(graph.kind).removeprefix("torch.")
         found.append(f"It computes with its input as whole numbers ({kind}), so no gradient comes back to the input.")
     if graph.length is not None:
-        found.append(f"It takes texts of {graph.length:,} tokens; shorter ones are filled up with the pad.")
+        found.append(
+            f"Its length was fixed to {graph.length:,} tokens when it was exported: longer texts are cut, shorter ones"
+            " are filled up with the pad."
+        )
     return tuple(found)
 
 

@@ -56,7 +56,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 def _open(file: ModelFile, said: Facts) -> Opened:
     from model_zoo.formats import _graphs
-    from model_zoo.formats._onnx import checking, opening
+    from model_zoo.formats._onnx import checking, lengths, opening
 
     model = checking.checked(file)
     signature = opening.signature(model, file.name)
@@ -75,7 +75,13 @@ def _open(file: ModelFile, said: Facts) -> Opened:
     }
     original = _graphs.Graph(session, **settings)
     original.batch = signature.batch
-    inputs = opening.made_up(facts, signature, opening.vocabulary(model, signature))
+    words = opening.vocabulary(model, signature)
+    if facts.modality == "text" and original.length is None:
+        original.length = settings["length"] = lengths.only(model, original, words)
+    if original.length is not None:
+        guess = dataclasses.replace(guess, limit=original.length)
+        facts = said.over(guess)
+    inputs = opening.made_up(facts, signature, words)
     found = opening.Found(None, "", "it was asked for")
     if said.architecture != BLACK_BOX:
         found = opening.converted(model, original, settings, inputs)

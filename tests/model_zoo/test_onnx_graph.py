@@ -142,6 +142,31 @@ def test_texts_are_made_up_of_the_whole_vocabulary(tmp_path, monkeypatch):
     assert any("scores by torch are not" in one for one in opened(path, tokenizer=tokenizer()).card.notes)
 
 
+def test_a_length_that_the_exporter_wrote_into_the_graph_is_found(tmp_path):
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(5)
+            self.words = torch.nn.Embedding(14, 16)
+            layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+            self.layers = torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+            self.out = torch.nn.Linear(16, 2)
+
+        def forward(self, ids):
+            return self.out(self.layers(self.words(ids)).mean(1))
+
+    network = Encoder().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = exported(tmp_path, network, torch.arange(18).reshape(2, 9) % 14, 17, moving=(0, 1))
+    model = opened(path, tokenizer=tokenizer())
+    assert "Its length was fixed to 9 tokens" in " ".join(model.card.notes)
+    assert Capability.GRADIENTS in model.can
+    sample = model.sample(TEXT)
+    assert sample.x.shape == (9,)
+    np.testing.assert_allclose(model.predict(sample).raw, scores_of(network)(sample.x), rtol=1e-4, atol=1e-5)
+
+
 def test_choices_offer_the_black_box(tmp_path):
     path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
     reading = read(ModelFile(path), trusted=CONTAINED)
