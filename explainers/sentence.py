@@ -2,7 +2,8 @@
 
 Positions for pictures, quoted words for texts, columns with their values for tables; what weighs most comes first, and
 where the parts speak against the prediction, the starting point that makes it does. What a method cannot tell is not
-said: a gradient says what the score is sensitive to, attention what it looked at. Bad evidence is said in one breath.
+said: a gradient says what the score is sensitive to, attention what it looked at. Bad evidence is said in one breath,
+and so is a row of which the model was given something else than the person did, or than it ever saw.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from explainers import places
 from explainers.credits import Credit, credits, method_of, signed, slopes, strongest
 from explainers.types import Explanation, Verdict
 from explainers.words import number, percent
-from model_zoo.types import ModelCard, Prediction
+from model_zoo.types import ModelCard, Prediction, Sample
 
 MOST, LEAST = 3, 2  # parts that are named on the weightier side, and on the other
 WORTH = 0.2  # of the largest magnitude: a smaller part is no reason
@@ -26,6 +27,11 @@ NOTHING = 1e-5  # of the explained number: values that tell no story
 FOUND = 0.5  # of the strongest: segments whose numbers are told
 EDGES = ".,;:!?…()\"'“”"  # punctuation that a quoted word leaves behind
 WARNINGS = {"settled": "this explanation did not settle", "adds_up": "its values do not add up"}
+CAVEATS = (  # how a cell's note begins, what is said of one such column, and of several
+    ("imputed", "{name} was missing and taken as {shown}", "{names} were missing and filled in"),
+    ("never seen", "{name} “{given}” was never seen in training", "{names} hold values never seen in training"),
+    ("outside", "{name} {shown} is outside the training range", "{names} are outside the training range"),
+)
 PARTS = {"image": "part of the picture", "text": "word", "tabular": "column"}
 
 
@@ -40,16 +46,33 @@ class Case:
 
 
 def sentence(explanation: Explanation) -> str:
-    """One sentence: what the model says, why, and whether the evidence is bad."""
-    return f"{_opening(explanation)}{_because(explanation)}{_warning(explanation)}."
+    """One sentence: what the model says, why, whether the evidence is bad, and what of the row is not as given."""
+    said = f"{_opening(explanation)}{_because(explanation)}{_warning(explanation)}"
+    return "; ".join([said, *caveats(explanation.sample)]) + "."
 
 
 def headline(card: ModelCard, found: Prediction, index: int | None = None) -> str:
     """What the model says alone, 'Espresso, 78 %': of what it predicts, or of output `index`."""
     index = found.top if index is None else index
     if found.probabilities is None:
-        return f"{capital(found.labels[index])} {number(float(found.raw[index]))} {card.unit}".strip()
+        value = f"{number(float(found.raw[index]))} {card.unit}".strip()
+        bare = card.unit and found.labels[index] == "value"  # what an output is called that nobody named
+        return value if bare else f"{capital(found.labels[index])} {value}"
     return f"{capital(found.labels[index])}, {percent(float(found.probabilities[index]))}"
+
+
+def caveats(sample: Sample) -> list[str]:
+    """'employment was missing and taken as salaried': what was imputed, never seen or out of range in a row."""
+    said = []
+    for note, one, several in CAVEATS:
+        found = [cell for cell in getattr(sample.view, "cells", ()) if cell.note.startswith(note)]
+        names = [cell.name for cell in found]
+        if len(found) == 1:
+            said.append(one.format(name=names[0], shown=found[0].shown, given=found[0].given))
+        elif found:
+            rest = [f"{len(found) - MOST} more"] if len(found) > MOST else []
+            said.append(several.format(names=_join([*names[:MOST], *rest])))
+    return said
 
 
 def capital(label: str) -> str:

@@ -21,6 +21,7 @@ from model_zoo.modalities import _given, _table
 from model_zoo.types import Column, Players, Reference, Sample, UserError, digest
 
 MISSING = ("", "na", "n/a", "nan", "none", "null", "?")  # how files spell a missing value
+YEARS = range(1000, 3000)  # written without a comma in a column of years
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Cell:
     @property
     def shown(self) -> str:
         """The value used, as a person writes it, with its unit."""
-        text = f"{self.used:,.6g}" if isinstance(self.used, float) else str(self.used)
+        year = "year" in self.name.casefold() and self.used in YEARS
+        text = format(self.used, "g" if year else ",.6g") if isinstance(self.used, float) else self.used
         return f"{text} {self.unit}".strip()
 
 
@@ -82,8 +84,14 @@ class TableInput:
             raw = self._preprocessed(raw)
         row, name = _table.one_row(raw, name, self._names)
         columns = self.columns or tuple(Column(key) for key in _keys(row))
+        if isinstance(row, Mapping) and self.columns:
+            columns = self.named_by(tuple(row))
         row = row if isinstance(row, Mapping) else self._in_order(row, columns)
         cells, notes = self._cells(row, columns)
+        if self.columns and columns != self.columns:
+            notes.append(
+                f"The model does not name its columns, so {_given.listed(tuple(row))} were taken in that order."
+            )
         told = [_told(cell, column) for cell, column in zip(cells, columns, strict=True) if cell.note]
         given = digest(repr([(cell.name, cell.given) for cell in cells]).encode())
         return Sample("tabular", name, self._encode(cells, columns), TableView(cells), (*notes, *told), given)
@@ -91,8 +99,20 @@ class TableInput:
     def rows(self, raw: Any, name: str = "") -> tuple[dict[str, str], ...]:
         """All rows of a CSV (bytes, text or path), each for read(); UserError if the header does not fit."""
         found = _table.csv_rows(raw, name, self._names)
-        _table.check_names(tuple(found[0]), self._names)
+        _table.check_names(tuple(found[0]), tuple(one.name for one in self.named_by(tuple(found[0]))))
         return found
+
+    def named_by(self, names: Sequence[str]) -> tuple[Column, ...]:
+        """The columns; where nobody named them, with these names of a row in its order; UserError if it has others."""
+        if not self.columns or not all(map(NUMBERED.fullmatch, self._names)) or set(self._names) <= set(names):
+            return self.columns
+        if len(names) != len(self.columns):
+            raise UserError(
+                f"The model takes {len(self.columns):,} columns, whose names it does not say, and {len(names):,} came"
+                f" ({_given.listed(tuple(names), 8)}); give as many, in the order of its training and without what it"
+                " predicts."
+            )
+        return tuple(replace(one, name=name) for one, name in zip(self.columns, names, strict=True))
 
     def encode(self, rows: Sequence[Any]) -> np.ndarray:
         """x of many rows: (rows, features)."""
@@ -228,7 +248,7 @@ class TableInput:
     def _of_table(self, table: Any) -> np.ndarray:
         """x (rows, features) of a pandas table, column by column: each value of a category is looked at once."""
         own = [str(one) for one in table.columns]
-        columns = self.columns or tuple(map(Column, own))
+        columns = self.named_by(own) or tuple(map(Column, own))
         _table.check_names(tuple(own), tuple(column.name for column in columns))
         twice = [column.name for column in columns if own.count(column.name) > 1]
         if twice:

@@ -7,8 +7,13 @@ from dataclasses import replace
 import handmade
 import numpy as np
 
-from explainers.sentence import sentence
+from explainers.sentence import caveats, sentence
+from model_zoo.modalities.tabular import Cell, TableView
 from model_zoo.types import Target
+
+CAVEATS = (  # of the table's row
+    "; hours per week was missing and taken as 40 hours; native country “Holand-Netherlands” was never seen in training"
+)
 
 
 def test_a_picture_is_told_by_its_places():
@@ -68,8 +73,24 @@ def test_a_text_is_told_by_its_words():
 def test_a_row_is_told_by_its_columns():
     assert sentence(handmade.table()) == (
         "> 50K, 87 %, mainly because of capital gain = 15,024 US$ and education = Masters;"
-        " age = 23 years spoke against it."
+        f" age = 23 years spoke against it{CAVEATS}."
     )
+
+
+def test_what_the_model_was_given_instead_is_said_of_several_columns():
+    def told(*cells: Cell) -> list[str]:
+        return caveats(replace(handmade.table().sample, view=TableView(cells)))
+
+    gaps = [Cell(name, "number", None, 1.0, "", "imputed") for name in "abcde"]
+    far = "outside the training range 17 to 90"
+    assert told(Cell("age", "number", 41.0, 41.0)) == []
+    assert told(*gaps[:2]) == ["a and b were missing and filled in"]
+    assert told(*gaps) == ["a, b, c and 2 more were missing and filled in"]
+    assert told(gaps[0], Cell("age", "number", 95.0, 95.0, "years", far)) == [
+        "a was missing and taken as 1",
+        "age 95 years is outside the training range",
+    ]
+    assert caveats(handmade.image().sample) == caveats(handmade.text().sample) == []
 
 
 def test_the_starting_point_is_the_reason_where_the_parts_speak_against():
@@ -80,20 +101,27 @@ def test_the_starting_point_is_the_reason_where_the_parts_speak_against():
     assert found == (
         "> 50K, 87 %: the starting point already says so (4.88 log-odds for the training mean colour);"
         " age = 23 years, capital gain = 15,024 US$ and hours per week = 40 hours spoke against it,"
-        " education = Masters for it."
+        f" education = Masters for it{CAVEATS}."
     )
     found = sentence(replace(row, values=values, base_value=None))
     assert found.startswith("> 50K, 87 %, although age = 23 years, capital gain")
-    assert found.endswith("; education = Masters spoke for it.")
+    assert found.endswith(f"; education = Masters spoke for it{CAVEATS}.")
 
 
 def test_a_regression_has_its_unit():
     found = sentence(handmade.regression())
     assert found.startswith("Median house value 231,400 US$, raised mainly by capital gain")
-    assert found.endswith("age = 23 years lowered it.")
+    assert found.endswith(f"age = 23 years lowered it{CAVEATS}.")
     found = sentence(replace(handmade.regression(), values=-handmade.regression().values))
     assert found.startswith("Median house value 231,400 US$, lowered mainly by capital gain")
-    assert found.endswith("age = 23 years raised it.")
+    assert found.endswith(f"age = 23 years raised it{CAVEATS}.")
+
+
+def test_a_value_that_nobody_named_is_its_number_and_unit():
+    plain = handmade.regression()
+    unnamed = replace(plain, prediction=replace(plain.prediction, labels=("value",)))
+    assert sentence(unnamed).startswith("231,400 US$, raised mainly by capital gain")
+    assert sentence(replace(unnamed, card=replace(plain.card, unit=""))).startswith("Value 231,400, raised")
 
 
 def test_another_class_is_asked_for():
@@ -113,7 +141,8 @@ def test_attention_only_looked():
 
 def test_a_slope_is_a_sensitivity():
     found = sentence(replace(handmade.table(), unit="logit per unit of input"))
-    assert found == "> 50K, 87 %, most sensitive to capital gain = 15,024 US$, education = Masters and age = 23 years."
+    sensitive = "capital gain = 15,024 US$, education = Masters and age = 23 years"
+    assert found == f"> 50K, 87 %, most sensitive to {sensitive}{CAVEATS}."
 
 
 def test_nothing_is_nothing():
@@ -123,4 +152,4 @@ def test_nothing_is_nothing():
         (handmade.table(), "column"),
     ):
         for values in (0 * explanation.values, 1e-9 * explanation.values):
-            assert f"%: no {part} stands out." in sentence(replace(explanation, values=values))
+            assert f"%: no {part} stands out" in sentence(replace(explanation, values=values))

@@ -84,6 +84,11 @@ def test_missing_values_are_imputed_and_told(missing):
     )
 
 
+def test_a_year_has_no_comma():
+    cells = TableInput(tuple(map(Column, ("Year built", "area", "yearly")))).read([1997, 1997, 3500.5]).view.cells
+    assert [one.shown for one in cells] == ["1997", "1,997", "3,500.5"]
+
+
 def test_a_category_may_be_called_like_a_missing_value():
     taken = TableInput((Column("work", "category", categories=("?", "Private")),))
     assert taken.read({"work": "?"}).view.cells[0].note == ""
