@@ -18,7 +18,7 @@ class Selection:
     """A model, an input (its digest in the store) and the jobs that are shown."""
 
     model: str
-    input: str
+    input: str  # empty: none yet
     name: str = ""
     jobs: tuple[str, ...] = ()
 
@@ -26,9 +26,10 @@ class Selection:
 def current() -> Selection | None:
     """What is chosen, from the session or else from the address; None on a first visit."""
     found = st.session_state.get(_KEY)
-    if found is None and "model" in st.query_params and "input" in st.query_params:
+    if found is None and "model" in st.query_params:
         jobs = tuple(one for one in st.query_params.get("runs", "").split(",") if one)
-        found = Selection(st.query_params["model"], st.query_params["input"], st.query_params.get("name", ""), jobs)
+        input, name = (st.query_params.get(one, "") for one in ("input", "name"))
+        found = Selection(st.query_params["model"], input, name, jobs)
         st.session_state[_KEY] = found
     return found
 
@@ -47,7 +48,9 @@ def change(**changes: Any) -> None:
 
 def write_address(selection: Selection) -> None:
     """Put the selection into the address, touching it only when it differs."""
-    wanted = {"model": selection.model, "input": selection.input}
+    wanted = {"model": selection.model}
+    if selection.input:
+        wanted["input"] = selection.input
     if selection.name:
         wanted["name"] = selection.name
     if selection.jobs:

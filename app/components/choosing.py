@@ -119,6 +119,8 @@ def _about(card: ModelCard, own: dict[str, Upload]) -> str:
 
 
 def _stored(digest: str) -> bool:
+    if not digest:
+        return False
     try:
         shared().runtime.name(digest, state.owner())
     except UserError:
@@ -135,9 +137,13 @@ def _to_modality(known: dict[str, ModelCard]) -> None:
 
 @answering
 def _to_model(known: dict[str, ModelCard]) -> None:
-    """Another model of the same modality looks at the same input, unless its table has other columns."""
+    """Another model of the same modality looks at the same input, unless its table has other columns.
+
+    An example is not what every model was made for.
+    """
     before, card = state.current(), known[st.session_state["model"]]
-    if before is None or known[before.model].columns != card.columns:
+    strange = before is not None and inputs.bundled(before) and not inputs.familiar(card)
+    if before is None or strange or known[before.model].columns != card.columns:
         state.choose(inputs.best(card))
     else:
         state.change(model=card.id, jobs=())

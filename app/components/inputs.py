@@ -48,14 +48,45 @@ def example(model: str, id: str) -> Selection:
 
 
 def best(card: ModelCard) -> Selection:
-    """The model with the first of its examples; a table's with a row of its background, or the middle of its ranges."""
-    known = examples(card)
+    """The model with the first example that it knows, a table's with a row of its background; else without an input."""
+    known = familiar(card)
     if known:
         return example(card.id, known[0].id)
-    if not card.columns:
-        return Selection(card.id, shared().runtime.put(b"", ""), "")
-    row = saying.first_row(shared().runtime.upload(card.id, state.owner()).facts, card.columns)
+    facts = shared().runtime.upload(card.id, state.owner()).facts
+    if not facts.background:
+        return Selection(card.id, "")
+    row = saying.first_row(facts, card.columns)
     return Selection(card.id, shared().runtime.put(json.dumps(row).encode(), FIRST_ROW, state.owner()), FIRST_ROW)
+
+
+def familiar(card: ModelCard) -> tuple[Example, ...]:
+    """The examples that this model was made for: one of skin lesions is not to judge a cup of coffee unasked."""
+    return examples(card) if card.modality != "image" or card.labels == saying.imagenet() else ()
+
+
+def bundled(chosen: Selection) -> bool:
+    """Whether the input is one of the examples."""
+    return any(chosen.name == _file(one) for one in catalogue.examples())
+
+
+def invite(card: ModelCard) -> None:
+    """Where there is no input yet: the ways to give one, in the main part of the screen."""
+    if card.modality == "image":
+        key = "upload-first"
+        st.file_uploader(
+            "Choose a photo of your own",
+            IMAGES,
+            key=key,
+            on_change=_upload,
+            args=(card.id, key),
+            max_upload_size=LARGEST,
+        )
+        caption("Or take one of the examples beside: it answers to any photo, also to one that it knows nothing of.")
+    elif card.modality == "tabular":
+        _csv(card)
+        if "csv" not in st.session_state:
+            st.html('<div class="as-field">Or fill in a row</div>')
+            _form(card, Selection(card.id, ""))
 
 
 @answering
@@ -69,7 +100,7 @@ def _give(model: str, data: bytes, name: str) -> None:
 
 @answering
 def _upload(model: str, key: str) -> None:
-    file = st.session_state[key]
+    file = st.session_state.get(key)
     if file is not None:
         _give(model, file.getvalue(), file.name)
 
@@ -85,6 +116,8 @@ def _photos(card: ModelCard, chosen: Selection) -> None:
         for one in known:
             label = plain(one.title)
             st.button(label, key=f"thumb-{one.id}", help=label, on_click=_take, args=(card.id, one.id), width="stretch")
+    if not chosen.input:  # the zone is in the middle of the screen
+        return
     key = "upload-image"
     st.file_uploader("Your own photo", IMAGES, key=key, on_change=_upload, args=(card.id, key), max_upload_size=LARGEST)
 
@@ -152,8 +185,14 @@ def _named(card: ModelCard, chosen: Selection) -> None:
 
 def _rows(card: ModelCard, chosen: Selection) -> None:
     _named(card, chosen)
+    if not chosen.input:  # both are in the middle of the screen
+        return
     with st.expander("Change the values"):
         _form(card, chosen)
+    _csv(card)
+
+
+def _csv(card: ModelCard) -> None:
     st.file_uploader(
         "Your own rows (CSV)", "csv", key="upload-csv", on_change=_table, args=(card.id,), max_upload_size=LARGEST
     )
@@ -206,7 +245,7 @@ def _row(digest: str) -> dict[str, Any]:
 
 @answering
 def _table(model: str) -> None:
-    file = st.session_state["upload-csv"]
+    file = st.session_state.get("upload-csv")
     if file is None:
         st.session_state.pop("csv", None)
         return

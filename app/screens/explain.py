@@ -34,6 +34,9 @@ def render() -> None:
     jobs = results.jobs(chosen.jobs)
     done = tuple(results.finished(jobs).values())
     asking.restore(card, chosen, jobs)
+    if not chosen.input:
+        _empty(card)
+        return
 
     ahead = asking.preview(card) or asking.Preview(None, {})
     asked = shared().look(state.owner(), card.id, chosen.input, ahead.kind, **ahead.options)
@@ -71,6 +74,18 @@ def render() -> None:
     with found:
         results.draw(jobs)
         export.buttons(done, "explain")
+
+
+def _empty(card: ModelCard) -> None:
+    """A model without an input: nothing is predicted before its owner gives one."""
+    rows, head, give = (st.container(key=f"explain-{part}") for part in ("rows", "head", "give"))
+    with rows:
+        inputs.picker(card)
+    with head:
+        what = {"image": "a photo", "text": "a text", "tabular": "a row"}.get(card.modality, "an input")
+        headline.draw(f"Give {card.title} {what}", "It is predicted and explained here")
+    with give:
+        inputs.invite(card)
 
 
 def _answer(asked: Future[Look]) -> tuple[Look | None, str | None, bool]:

@@ -55,4 +55,5 @@ FORMAT = Format(
     sniff=sniff,
     open=open,
     summary="A whole model of Keras 2 or 3, run by Keras on torch, so every gradient method explains it.",
+    order=41,
 )

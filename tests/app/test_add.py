@@ -80,8 +80,9 @@ def test_the_form_describes_the_model_and_it_is_chosen(runtime) -> None:
     assert (facts.crop, facts.channels, facts.order, facts.modality) == (0.0, 3, "RGB", "image")
     chosen = at.session_state["selection"]
     assert chosen.model == only(runtime)
-    assert chosen.name.endswith(".jpg"), "a bundled photo to begin with"
+    assert chosen.input == "", "a model of flowers is not to judge a cup of coffee"
     explain = open_screen("explain", state={"selection": chosen})
+    assert "Give flowers a photo" in html(explain)
     assert [one.label for one in explain.button if one.key == "own-model"] == ["Your own model"]
     assert explain.radio(key="model").options[0] == "flowers"
 

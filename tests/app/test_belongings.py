@@ -8,6 +8,8 @@ from typing import Any
 
 from visiting import ME, html, open_screen
 
+from app import saying
+from app.components import inputs
 from model_zoo.facts import Facts, parse
 from model_zoo.types import Column
 
@@ -111,13 +113,40 @@ def test_inputs_are_opened_renamed_and_removed(runtime) -> None:
     assert photo not in runtime.inputs
 
 
+def test_an_own_model_begins_without_an_input(runtime) -> None:
+    id = own(runtime)
+    at = open_screen("explain", model=id)
+    assert "Give flowers a photo" in html(at)
+    assert at.query_params.get("input") is None
+    assert not [one for one in at.button if one.key == "run"], "nothing is predicted yet"
+    assert [one.label for one in at.file_uploader] == ["Choose a photo of your own"]
+    at.file_uploader(key="upload-first").upload("rose.jpg", b"a photo", "image/jpeg").run()
+    assert "75 %" in html(at)
+    assert at.session_state["selection"].name == "rose.jpg"
+    assert at.button(key="run")
+    again = open_screen("explain", model="efficientnet_lite0")
+    assert again.query_params["input"], "a bundled model has an example"
+    again.radio(key="model").set_value(id).run()
+    assert "Give flowers a photo" in html(again), "the example was not made for it"
+
+
+def test_imagenet_s_names_know_the_examples(runtime) -> None:
+    upload = runtime._keep("net.pth", ME, b"net")
+    card = runtime.describe(upload.id, ME, Facts(modality="image", labels=saying.imagenet()))
+    assert inputs.familiar(card)
+
+
 def test_a_table_of_one_s_own_begins_with_a_row(runtime) -> None:
     upload = runtime._keep("trees.json", ME, b"trees")
     facts = replace(COLUMNS, columns=(Column("age", low=20.0, high=60.0),))
     runtime.describe(upload.id, ME, facts)
+    empty = open_screen("explain", model=upload.id)
+    assert f"Give {upload.title} a row" in html(empty)
+    assert [one.label for one in empty.number_input] == ["age"]
+    runtime.describe(upload.id, ME, replace(facts, background="age\n40\n"))
     at = open_screen("models")
     at.button(key=f"act/explain/{upload.id}").click().run()
-    assert json.loads(runtime.read(at.session_state["selection"].input)[0]) == {"age": 40.0}
+    assert json.loads(runtime.read(at.session_state["selection"].input)[0]) == {"age": "40"}
     explain = open_screen("explain", state={"selection": at.session_state["selection"]})
     assert explain.radio(key="model").value == upload.id
     assert not [one for one in explain.button if str(one.key).startswith("example-")], "no bundled row has its columns"
