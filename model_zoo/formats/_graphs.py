@@ -44,10 +44,12 @@ class Graph(torch.nn.Module):
     length: tokens that it takes, no more and no fewer; shorter texts are filled up with the pad.
     kind: the type that it takes, where that is another than the model's; floats are rounded to whole numbers for it.
     smooth: whole numbers are given as floats, which it turns them into first itself, so that gradients come through.
+    columns: how many columns of a table the file says, or suggests, that it takes.
     mark: what tells this file from others: its digest, for not all that counts is in the parameters.
     """
 
     mark: torch.Tensor
+    columns: int | None = None
 
     def __init__(
         self,

@@ -58,6 +58,7 @@ def opened(file: ModelFile, archive: IO[bytes], said: Facts) -> Opened:
         graph.batch = shape[0]
     elif rows is not None:
         _graphs.fit(graph, rows)
+    graph.columns = len(guess.columns) or None
     width, more = _graphs.returned(graph, rows)
     guess = _graphs.scored(guess, said, _ends_in_sigmoid(exported), width)
     count = sum(one.numel() for one in program.parameters())

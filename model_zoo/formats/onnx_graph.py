@@ -94,6 +94,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
             _graphs.fit(graph, inputs)
     elif found.by:
         notes.append(f"It was converted by {found.by}, and agrees with onnxruntime.")
+    graph.columns = len(guess.columns) or None
     width, _ = _graphs.returned(graph, inputs)
     guess = _graphs.scored(guess, said, opening.ends_in_sigmoid(model, signature.output), width)
     return Opened(

@@ -52,6 +52,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
     inputs = _graphs.example(said.over(guess), dtype, rows=2)
     if inputs is not None:
         _graphs.fit(graph, inputs)
+    graph.columns = len(guess.columns) or None
     width, more = _graphs.returned(graph, inputs)
     guess = _graphs.scored(guess, said, _ends_in_sigmoid(script), width)
     count = sum(one.numel() for one in script.parameters())

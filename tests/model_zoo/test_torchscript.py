@@ -189,6 +189,11 @@ def test_a_list_of_pictures_is_no_input(tmp_path):
         opened(torch.jit.script(Many()), tmp_path)
 
 
+def test_another_number_of_columns_than_the_file_suggests_is_told(tmp_path):
+    with pytest.raises(UserError, match="takes 6 columns; 3 came"):
+        opened(traced(mlp(), torch.randn(2, 6)), tmp_path, columns=columns(3))
+
+
 def test_nothing_returned_is_said_in_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"it returned NoneType\. Return the scores"):
         opened(torch.jit.script(Nothing()), tmp_path, modality="tabular", columns=columns(3))
