@@ -44,7 +44,9 @@ class Knowledge:
             if one.default is None:
                 one = replace(one, default=own.default)
             if one.kind == "category":  # in the owner's order: an array holds a category by its place
-                one = replace(one, categories=joined(one.categories, own.categories if kept else ()))
+                one = replace(one, categories=joined(one.categories, own.categories))
+                if one.default is not None:  # of a CSV that holds categories as numbers, 2.0 is "2"
+                    one = replace(one, default=called(spell(one.default), one.categories) or one.default)
                 spelt = dict(zip(own.categories, kept, strict=True)) if kept else {}
                 values[place] = tuple(spelt.get(called(text, own.categories) or text, text) for text in one.categories)
             merged.append(one)

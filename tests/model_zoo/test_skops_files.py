@@ -115,6 +115,19 @@ def test_missing_categories_have_a_name(tmp_path) -> None:
     )
 
 
+def test_what_fills_a_gap_of_numbers_that_are_categories_is_one_of_them(tmp_path) -> None:
+    table = pd.DataFrame({"rooms": [1, 2, 3] * 10, "size": np.arange(30.0)})
+    encoder = make_column_transformer((OneHotEncoder(), ["rooms"]), remainder="passthrough")
+    own = make_pipeline(encoder, LinearRegression()).fit(table, np.arange(30) % 7)
+    said = saying.table("rooms,size\n1,2\n,3\n2,4\n3,5\n", "rooms.csv")  # the gap makes it a column of numbers
+    model = opened(own, tmp_path, columns=said.columns, background=said.background)
+    assert model.card.columns[0].categories == ("1", "2", "3")
+    (cell, _) = model.sample({"rooms": None, "size": 9}).view.cells
+    assert (cell.used, cell.note) == ("2", "imputed")
+    expected = own.predict(pd.DataFrame({"rooms": [2], "size": [9.0]}))
+    np.testing.assert_allclose(model.predict(model.sample({"rooms": None, "size": 9})).raw, expected, atol=1e-6)
+
+
 WORK = ("salaried", "self-employed", "none")
 
 
