@@ -242,7 +242,9 @@ def built(opened: Opened, facts: Facts, name: str, device: str = "cpu") -> Model
     rows: Any = None
     columns = facts.columns or None
     if modality == "tabular" and facts.background:
-        rows = TableInput(facts.columns).rows(facts.background.encode(), "the background")
+        taken = TableInput(facts.columns)
+        rows = taken.rows(facts.background.encode(), "the background")
+        columns = taken.named_by(tuple(rows[0])) or None
     model = wrap(
         opened.network,
         modality=modality,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from model_zoo.frames import called
 from model_zoo.modalities import _given, _table
 from model_zoo.types import Column, Players, Reference, Sample, UserError, digest
 
+NUMBERED = re.compile(r"feature \d+")  # how columns are called that nobody named
 MISSING = ("", "na", "n/a", "nan", "none", "null", "?")  # how files spell a missing value
 YEARS = range(1000, 3000)  # written without a comma in a column of years
 
@@ -104,7 +106,7 @@ class TableInput:
 
     def named_by(self, names: Sequence[str]) -> tuple[Column, ...]:
         """The columns; where nobody named them, with these names of a row in its order; UserError if it has others."""
-        if not self.columns or not all(map(NUMBERED.fullmatch, self._names)) or set(self._names) <= set(names):
+        if not self.columns or not all(map(NUMBERED.fullmatch, self._names)) or set(self._names) & set(names):
             return self.columns
         if len(names) != len(self.columns):
             raise UserError(

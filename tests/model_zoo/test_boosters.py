@@ -229,6 +229,27 @@ def test_rounds_after_the_best_one_predict_nothing(tmp_path) -> None:
             assert scipy.special.expit(found.values.sum() + found.base_value) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm", "catboost"])
+def test_columns_without_names_are_called_as_in_the_background(package: str, tmp_path) -> None:
+    rows = made.data()[0]
+    if package == "xgboost":
+        own, ending = xgboost.train({"nthread": 1}, xgboost.DMatrix(rows, made.number()), 4), ".ubj"
+    elif package == "lightgbm":
+        own = lightgbm.train({"num_threads": 1, "verbose": -1}, lightgbm.Dataset(rows, made.number()), 4)
+        ending = ".txt"
+    else:
+        own = catboost.CatBoost({"iterations": 4, "verbose": 0, "allow_writing_files": False}).fit(rows, made.number())
+        ending = ".cbm"
+    file = saved(own, tmp_path, ending)
+    table = pandas.DataFrame(rows[:9], columns=list(made.NAMES))
+    model = open_file(file, Facts(background=table.to_csv(index=False)), trusted=CONTAINED)
+    assert [one.name for one in model.card.columns] == list(made.NAMES)
+    found = explainers.explain(model, dict(zip(made.NAMES, rows[20], strict=True)), "tree_shap")
+    assert found.players.names == made.NAMES
+    with pytest.raises(UserError, match="takes 4 columns, whose names it does not say, and 5 came"):
+        open_file(file, Facts(background=table.assign(target=1).to_csv(index=False)), trusted=CONTAINED)
+
+
 def test_a_booster_without_trees_is_told() -> None:
     with pytest.raises(UserError, match="has no trees"):
         boosters.booster(made.xgboosted("binary:logistic", made.two(), rounds=0))

@@ -336,6 +336,30 @@ def test_rows_with_names_are_matched_by_name_and_rows_without_by_place(columns, 
             taken.background(sample, given)
 
 
+UNNAMED = TableInput(tuple(Column(f"feature {place}") for place in range(3)), "raw")
+
+
+@pytest.mark.parametrize("raw", [{"age": 1, "income": 2, "debt": 3}, "age,income,debt\n1,2,3\n"])
+def test_columns_that_nobody_named_take_a_rows_own_names(raw):
+    found = UNNAMED.read(raw)
+    assert [cell.name for cell in found.view.cells] == ["age", "income", "debt"]
+    assert found.x.tolist() == [1, 2, 3]
+    assert "'age', 'income', 'debt' were taken in that order" in found.notes[0]
+    assert UNNAMED.players(found).names == ("age", "income", "debt")
+    assert UNNAMED.reference(found, {"age": 4, "income": 5, "debt": 6}).rows.tolist() == [[4, 5, 6]]
+    table = pd.DataFrame({"age": [1, 7], "income": [2, 8], "debt": [3, 9]})
+    for rows in (table, table.to_csv(index=False), table.to_dict("records")):
+        assert UNNAMED.background(found, rows).rows.tolist() == [[1, 2, 3], [7, 8, 9]]
+
+
+def test_columns_that_nobody_named_say_how_many_they_are():
+    with pytest.raises(UserError, match=r"takes 3 columns, whose names it does not say, and 4 came .* without"):
+        UNNAMED.rows("age,income,debt,paid\n1,2,3,0\n")
+    with pytest.raises(UserError, match="no column 'feature 1'"):
+        UNNAMED.read({"feature 0": 1, "feature 2": 1, "other": 3})
+    assert UNNAMED.read({"feature 2": 3, "feature 1": 2, "feature 0": 1, "paid": 0}).x.tolist() == [1, 2, 3]
+
+
 def test_one_row_in_words_is_one_row():
     taken = people()
     sample = taken.read({"age": 1, "job": "cook", "pay": 2})
