@@ -240,8 +240,8 @@ def _cannot(model: Model, rows: np.ndarray, error: Exception | None) -> CannotRu
     taken = getattr(model.network, "columns", None)  # of a compiled graph
     if isinstance(taken, int) and model.card.modality == "tabular" and rows.shape[1:] != (taken,):
         return CannotRun(
-            f"{model.card.title} takes {taken:,} columns; {rows[0].size:,} came. Name as many columns, and give one value"
-            " in each row for each of them."
+            f"{model.card.title} takes {taken:,} columns; {rows[0].size:,} came. Name as many columns, and give one"
+            " value in each row for each of them."
         )
     shape = ", ".join(map(str, rows.shape[1:]))
     said = "nothing" if error is None else quoted(error)

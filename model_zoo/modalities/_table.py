@@ -8,6 +8,7 @@ import io
 import json
 import numbers
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from model_zoo.types import UserError
 MOST_HEADER = 1_000_000  # bytes
 MOST_COLUMNS = 2_000
 MOST_ROWS = 10_000
+STEP = re.compile(r"\bstep (\d+)$")  # in the names of a series' columns
 
 
 def one_row(raw: Any, name: str, expected: Sequence[str]) -> tuple[Any, str]:
@@ -35,7 +37,7 @@ def one_row(raw: Any, name: str, expected: Sequence[str]) -> tuple[Any, str]:
     if isinstance(raw, (str, bytes, bytearray, os.PathLike)):
         return _row_of_file(raw, name, expected)
     if isinstance(raw, (np.ndarray, list, tuple)):
-        return _vector(raw), name
+        return _vector(raw, expected), name
     raise UserError(
         "A row is a dict of columns, a CSV with a header and one row, JSON, or numbers in column order;"
         f" {type(raw).__name__} came."
@@ -165,14 +167,16 @@ def _text(raw: Any, name: str) -> tuple[str, str]:
     return text.replace("\r\n", "\n").replace("\r", "\n"), name
 
 
-def _vector(raw: Any) -> Any:
-    """A one-dimensional array of floats, or a list of mixed values."""
+def _vector(raw: Any, expected: Sequence[str] = ()) -> Any:
+    """A one-dimensional array of floats, or a list of mixed values; a series (steps, features) step by step."""
     try:
         found = np.asarray(raw)
     except ValueError as error:
         raise UserError("A row of numbers has one dimension; a ragged list came.") from error
-    if found.ndim == 2 and len(found) == 1:
-        found = found[0]
+    last = STEP.search(expected[-1]) if expected else None
+    series = last is not None and found.ndim == 2 and found.size == len(expected) and len(found) == int(last[1]) + 1
+    if found.ndim == 2 and (len(found) == 1 or series):
+        found = found.reshape(-1)
     if found.ndim != 1:
         raise UserError(f"A row of numbers has one dimension, a value a column; an array of shape {found.shape} came.")
     if found.dtype.kind in "fiub":

@@ -76,6 +76,18 @@ def test_short_texts_are_filled_up_where_the_tokenizer_says(tmp_path) -> None:
         assert ("at the end" if width[0] == 0 else "at the front") in model.card.notes[0]
 
 
+def test_a_series_is_given_step_by_step(tmp_path) -> None:
+    keras = made.keras()
+    network = keras.Sequential([keras.Input((7, 3)), layers().LSTM(4), layers().Dense(2)])
+    model = opened(network, tmp_path)
+    series = np.random.default_rng(6).normal(size=(7, 3)).astype(np.float32)
+    expected = network.predict(series[None], verbose=0)[0]
+    np.testing.assert_allclose(model.predict(model.sample(series)).raw, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(model.sample(series).x, model.sample(series.reshape(-1)).x)
+    with pytest.raises(UserError, match="one dimension"):
+        model.sample(series.T)
+
+
 def test_a_text_model_asks_for_its_tokenizer(tmp_path) -> None:
     path = tmp_path / "texts.keras"
     made.texts(12).save(path)
