@@ -30,13 +30,21 @@ class Weights:
 
     claims: Mapping[str, Claim]
     notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # names of classes that lie beside them
 
 
 def weights(tree: Any, name: str, foreign: tuple[str, ...] = ()) -> Weights:
     """The state dict in what a file holds; UserError says what it holds instead."""
-    found, path = _found(tree)
+    found, path, rivals = _found(tree)
     if found is None:
         raise UserError(_absent(tree, name, foreign))
+    if rivals:
+        keys = "".join(f"[{short(one)!r}]" for one in path)
+        named = ", ".join(" → ".join(map(short, one)) for one in (path, *rivals[:3]))
+        raise UserError(
+            f"{name} holds several networks ({named}), and none of them is called the model; save the one to explain"
+            f" alone, as with torch.save(checkpoint{keys}, 'model.pt')."
+        )
     notes = []
     if path:
         notes.append(f"The weights were taken from {' → '.join(repr(short(one)) for one in path)} in the checkpoint.")
@@ -48,7 +56,12 @@ def weights(tree: Any, name: str, foreign: tuple[str, ...] = ()) -> Weights:
     claims = {str(key): one for key, one in found.items() if isinstance(one, Claim)}
     claims, said = _unprefixed(claims)
     _refuse_what_is_no_model(claims, found, name)
-    return Weights(claims, (*notes, *said))
+    return Weights(claims, (*notes, *said), class_names(tree))
+
+
+def holds_arrays(foreign: tuple[str, ...]) -> bool:
+    """Whether numpy's arrays are all that is no tensor."""
+    return bool(foreign) and all(one.startswith("numpy.") for one in foreign)
 
 
 def has_weights(tree: Any) -> bool:
@@ -56,10 +69,65 @@ def has_weights(tree: Any) -> bool:
     return _found(tree)[0] is not None
 
 
-def _found(tree: Any) -> tuple[dict[Any, Any] | None, tuple[str, ...]]:
-    """The mapping with the weights, and the keys that lead to it: the known names first, then the largest."""
+Path = tuple[str, ...]
+
+
+def _found(tree: Any) -> tuple[dict[Any, Any] | None, Path, tuple[Path, ...]]:
+    """The mapping with the weights, the keys that lead to it, and those to networks that are as likely to be meant.
+
+    Known names come first, then the largest.
+    """
     places = sorted(_mappings(tree, ()), key=lambda one: one[0])
-    return (places[0][1], places[0][2]) if places else (None, ())
+    if not places:
+        return None, (), ()
+    rank, found, path = places[0]
+    rivals = [
+        one
+        for other, mapping, one in places[1:]
+        if path and other[:2] == rank[:2] and one[: len(path)] != path and _is_network(mapping)
+    ]
+    return found, path, tuple(rivals)
+
+
+def _is_network(mapping: Mapping[Any, Any]) -> bool:
+    """Whether it has a layer's weight, as a loss's or a metric's numbers do not."""
+    return any(
+        isinstance(one, Claim) and one.floating and len(one.shape) > 1 and str(name).endswith("weight")
+        for name, one in mapping.items()
+    )
+
+
+NAMES = re.compile(
+    r"(class|label|cat|category)(es|s)?_?(names?|list)?|(class|label|name)_?(to|2)_?(idx|id|index)"
+    r"|(idx|id|index)_?(to|2)_?(class|label|name)|names|label_?map",
+    re.IGNORECASE,
+)
+MOST_LABEL = 200  # characters of a name
+
+
+def class_names(tree: Any, depth: int = 2) -> tuple[str, ...]:
+    """Names of classes, in their order, that a checkpoint keeps under a usual name; () where there are none."""
+    if not isinstance(tree, dict):
+        return ()
+    for key, one in tree.items():
+        if isinstance(key, str) and NAMES.fullmatch(key):
+            found = _in_order(one)
+            if len(found) > 1 and all(isinstance(each, str) and 0 < len(each) <= MOST_LABEL for each in found):
+                return found
+    deeper = (class_names(one, depth - 1) for one in tree.values() if depth and isinstance(one, dict))
+    return next((one for one in deeper if one), ())
+
+
+def _in_order(names: Any) -> tuple[Any, ...]:
+    """A list as it is; a dictionary by the numbers on its one side or the other, if they count from 0."""
+    if isinstance(names, (list, tuple)):
+        return tuple(names)
+    if not isinstance(names, dict):
+        return ()
+    if all(type(one) is int for one in names.values()):
+        names = {number: name for name, number in names.items()}
+    by_number = {int(one): name for one, name in names.items() if str(one).isdecimal() and len(str(one)) < 7}
+    return tuple(by_number[one] for one in range(len(names))) if sorted(by_number) == [*range(len(names))] else ()
 
 
 def _mappings(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[int, ...], dict[Any, Any], tuple[str, ...]]]:
@@ -100,6 +168,11 @@ def _unprefixed(claims: dict[str, Claim]) -> tuple[dict[str, Claim], tuple[str, 
 def _absent(tree: Any, name: str, foreign: tuple[str, ...]) -> str:
     """Why there are no weights in it."""
     save = "save the weights with torch.save(model.state_dict(), 'model.pt')"
+    if holds_arrays(foreign):
+        return (
+            f"{name} holds numpy arrays where tensors were expected; save it with torch.save({{name:"
+            " torch.as_tensor(array) for name, array in weights.items()}, 'model.pt')."
+        )
     if isinstance(tree, Claim):
         return f"{name} holds a single tensor of shape {list(tree.shape)}, not a model's weights by name; {save}."
     parts = (tree, *tree.values()) if isinstance(tree, dict) else ()
@@ -126,6 +199,12 @@ def _refuse_what_is_no_model(claims: Mapping[str, Claim], found: Mapping[Any, An
         raise UserError(
             f"{name} holds a LoRA adapter alone ({adapters} tensors), which means nothing without its base model; merge"
             " the two with model.merge_and_unload() and save the merged model."
+        )
+    imaginary = next((key for key, one in claims.items() if one.dtype.startswith("complex")), "")
+    if imaginary:
+        raise UserError(
+            f"{short(imaginary)} in {name} holds complex numbers ({claims[imaginary].dtype}), and the networks that are"
+            " recognised compute with real ones; export it with its code, as TorchScript or ONNX."
         )
     if claims and not any(one.floating for one in claims.values()):
         kinds = ", ".join(sorted({one.dtype for one in claims.values()}))

@@ -132,9 +132,14 @@ def _root(file: ModelFile) -> str | None:
 
 def _archive(file: ModelFile) -> tuple[_pickles.Pickle, Begins]:
     root = _root(file)
-    data = file.member(f"{root}/data.pkl", MOST_PICKLE)
     with zipfile.ZipFile(file.path) as archive:
         members = {one.filename: one for one in archive.infolist()}
+        size = members[f"{root}/data.pkl"].file_size
+        if size > MOST_PICKLE:
+            raise UserError(
+                f"{file.name} keeps {size / (1 << 20):,.0f} MiB in its pickle, where the numbers of numpy arrays lie"
+                " and those of tensors do not; save tensors: torch.save(model.state_dict(), 'model.pt')."
+            )
         order = archive.read(f"{root}/byteorder")[:8] if f"{root}/byteorder" in members else b"little"
         begins = {}
         with file.open() as raw:
@@ -151,7 +156,7 @@ def _archive(file: ModelFile) -> tuple[_pickles.Pickle, Begins]:
                 begins[name[len(root or "") + 6 :]] = (one.header_offset + 30 + extra, one.file_size)
     if order != sys.byteorder.encode():
         raise UserError(f"{file.name} was saved on a machine with the other byte order; save it again on a usual one.")
-    return _pickles.read(io.BytesIO(data)), begins
+    return _pickles.read(io.BytesIO(file.member(f"{root}/data.pkl", MOST_PICKLE))), begins
 
 
 def _stream(file: ModelFile) -> tuple[_pickles.Pickle, Begins]:

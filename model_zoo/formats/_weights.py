@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -71,14 +72,17 @@ def network_of(weights: Weights, said: Facts, name: str) -> Opened:
         raise UserError(_unknown(claims, name))
     chosen = _chosen(found, said.architecture, name)
     tensors, read = numbers(claims, name)
-    proven = _proven(chosen, tensors)
+    proven = _proven(chosen, tensors, name)
     if proven is None:
         raise UserError(_unknown(claims, name))
     network, one = proven
+    guess = one.facts
+    if not guess.labels and len(weights.labels) in _outputs(network):
+        guess = dataclasses.replace(guess, labels=weights.labels)
     choices = tuple(Choice(each.id, each.title, each.reason) for each in found)
     return Opened(
         network=network,
-        guess=one.facts,
+        guess=guess,
         what=f"{one.title}, {parameters(network)}",
         notes=(*notes, *stripped, *read, *one.notes),
         choices=choices if len(choices) > 1 or one.guessed else (),
@@ -140,7 +144,13 @@ def _chosen(found: tuple[Architecture, ...], wanted: str, name: str) -> tuple[Ar
     return kept
 
 
-def _proven(found: tuple[Architecture, ...], tensors: dict[str, Any]) -> tuple[Any, Architecture] | None:
+def _outputs(network: Any) -> set[int]:
+    """How many numbers the last layers give."""
+    counts = [getattr(one, "out_features", getattr(one, "out_channels", 0)) for one in network.modules()]
+    return set([one for one in counts if one][-2:])
+
+
+def _proven(found: tuple[Architecture, ...], tensors: dict[str, Any], name: str) -> tuple[Any, Architecture] | None:
     """The first network whose names and shapes are exactly the file's, with the file's numbers in it."""
     import torch
 
@@ -158,6 +168,12 @@ def _proven(found: tuple[Architecture, ...], tensors: dict[str, Any]) -> tuple[A
         given = {key: tuple(value.shape) for key, value in own.items()}
         if _differing(given, expected, one.spare):
             continue
+        for key, each in own.items():
+            if key in state and state[key].is_floating_point() and not each.is_floating_point():
+                raise UserError(
+                    f"{short(key)} in {name} holds whole numbers ({str(each.dtype)[6:]}), and floating-point numbers"
+                    " are expected there; save the weights as training left them, in float32 or half precision."
+                )
         dtype = next((each.dtype for each in own.values() if each.is_floating_point()), torch.float32)
         if dtype != torch.float32:
             network = network.to(dtype)

@@ -20,7 +20,7 @@ def sniff(file: ModelFile) -> bool:
         found = _torchfile.contents(file)
     except UserError:
         return True  # cut off, or claims too much: open() says so
-    return not found.foreign or _checkpoints.has_weights(found.tree)
+    return not found.foreign or _checkpoints.has_weights(found.tree) or _checkpoints.holds_arrays(found.foreign)
 
 
 def open_state_dict(file: ModelFile, said: Facts) -> Opened:

@@ -55,6 +55,14 @@ def quantised():
         ({"epoch": 3, "name": "x"}, "no tensors by name .* 'epoch', 'name' with values of type int, str"),
         (torch.ones(2, 3), r"a single tensor of shape \[2, 3\]"),
         ({"a.weight": torch.ones(2, 2, dtype=torch.int64)}, r"whole numbers alone \(int64\)"),
+        ({"a.weight": torch.ones(2, 2, dtype=torch.complex64)}, r"a\.weight .* holds complex numbers \(complex64\)"),
+        ({**perceptron().state_dict(), "6.weight": torch.ones(3, 8).long()}, r"6\.weight .* whole numbers \(int64\)"),
+        ({"a.weight": np.ones((2, 2))}, "holds numpy arrays where tensors were expected"),
+        ({"a.weight": np.ones((3000, 3000))}, r"\d\d MiB in its pickle, where the numbers of numpy arrays lie"),
+        (
+            {"generator": nn.Linear(3, 4).state_dict(), "discriminator": nn.Linear(40, 4).state_dict(), "epoch": 1},
+            r"several networks \(discriminator, generator\).* torch\.save\(checkpoint\['discriminator'\]",
+        ),
         (torch.optim.Adam([nn.Parameter(torch.ones(2))]).state_dict(), "the state of an optimiser"),
         (
             {f"base.q.lora_{one}.weight": torch.ones(4, 4) for one in "AB"},
@@ -63,7 +71,22 @@ def quantised():
         (with_nan(), "4.weight in model.pt holds NaN"),
         (quantised, "quantised.*torch.jit"),
     ],
-    ids=["empty", "list", "numbers", "tensor", "whole", "optimiser", "adapter", "nan", "quantised"],
+    ids=[
+        "empty",
+        "list",
+        "numbers",
+        "tensor",
+        "whole",
+        "complex",
+        "whole_head",
+        "array",
+        "large_array",
+        "two",
+        "optimiser",
+        "adapter",
+        "nan",
+        "quantised",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor:UserWarning")  # deprecated, and files of it remain
 @pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")
@@ -213,6 +236,36 @@ def test_what_nothing_in_the_file_tells_is_asked_for(tmp_path):
     assert read(file, Facts(modality="tabular", architecture="plain/mlp/relu")).required == ()
     with pytest.raises(UserError, match=r"choose one, or save it as TorchScript or ONNX. architecture is one of plain"):
         open_file(file, Facts(modality="tabular"))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"class_to_idx": {"cat": 0, "eel": 2, "dog": 1}},
+        {"classes": ["cat", "dog", "eel"]},
+        {"idx_to_class": {2: "eel", 0: "cat", 1: "dog"}},
+        {"hyper_parameters": {"id2label": {"1": "dog", "0": "cat", "2": "eel"}}},
+        {"meta": {"label_map": {"cat": 0, "eel": 2, "dog": 1}}},
+        {"label_names": ("cat", "dog", "eel")},
+    ],
+)
+def test_names_of_classes_in_a_checkpoint_are_read(tmp_path, beside):
+    found = opened(saved(tmp_path, {"model": perceptron().state_dict(), **beside}))
+    assert found.guess.labels == ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"classes": ["cat", "dog"]},  # of another number
+        {"classes": ["cat", "dog", 3]},
+        {"class_to_idx": {"cat": 1, "dog": 2, "eel": 3}},
+        {"classes": 3},
+        {"names": [["cat"], "dog", "eel"]},
+    ],
+)
+def test_what_may_be_no_names_of_classes_is_left(tmp_path, beside):
+    assert opened(saved(tmp_path, {"model": perceptron().state_dict(), **beside})).guess.labels == ()
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
