@@ -14,6 +14,7 @@ from app.components.waiting import follow, ready
 from app.screens import Page
 from app.state import Selection
 from explainers.runtime.types import Look
+from explainers.sentence import caveats
 from explainers.types import Explanation
 from model_zoo.types import ModelCard, UserError
 
@@ -105,7 +106,7 @@ def _headline(
     if done:
         text = headline.leading(done).sentence()
     elif look is not None:
-        text = prediction.headline(card, look.prediction)
+        text = "; ".join([prediction.headline(card, look.prediction), *caveats(look.sample)])
     elif problem is not None:
         text = "This input cannot be read"
     else:

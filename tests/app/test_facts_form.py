@@ -172,3 +172,24 @@ def test_a_file_with_its_own_input_is_not_asked_for_it(runtime) -> None:
     assert not [one for one in at.file_uploader if "tokenizer" in one.label]
     use(at)
     assert (runtime.described[0].modality, runtime.described[0].limit) == ("text", 128)
+
+
+def test_categories_of_the_model_and_of_a_csv_are_joined_and_the_form_says_whose_they_are(runtime) -> None:
+    job = Column("job", "category", categories=("salaried", "none"))
+    runtime.reading = Reading(
+        "x", "X", "A pipeline", Facts(modality="tabular", columns=(job, Column("pay"))), outputs=2
+    )
+    at = drop()
+    rows = b"job,pay\nfarmer,1\nNone,2\nbaker,3\n"
+    at.file_uploader(key=f"drop/{only(runtime)}/rows/0").upload("rows.csv", rows, "text/csv").run()
+    assert "file names, in its order; after them come others from the CSV" in html(at)
+    use(at)
+    assert runtime.described[0].columns[0].categories == ("salaried", "none", "baker", "farmer")
+
+
+def test_categories_of_a_csv_alone_are_said_to_be_its(runtime) -> None:
+    runtime.reading = Reading("x", "X", "A script", Facts(modality="tabular"), outputs=2)
+    at = drop()
+    rows = b"job,pay\nfarmer,1\nnone,2\nbaker,3\n"
+    at.file_uploader(key=f"drop/{only(runtime)}/rows/0").upload("rows.csv", rows, "text/csv").run()
+    assert "Categories come from the CSV, in alphabetical order." in html(at)

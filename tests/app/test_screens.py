@@ -316,6 +316,7 @@ def test_rows_of_a_table_are_picked_in_the_main_part(runtime) -> None:
     assert [one.label for one in at.main.number_input if one.key == "csv-row"] == ["Row, 1 to 1"]
     at.button(key="use-row").click().run()
     assert "people.csv, row 1" in html(at)
+    assert "were missing and filled in" in html(at)
     at.button(key="csv-close").click().run()
     assert not [one for one in at.number_input if one.key == "csv-row"]
 
