@@ -173,4 +173,5 @@ class Reading:
     choices: tuple[Choice, ...] = ()
     uncertain: bool = False  # the owner has to choose one
     problem: str = ""  # why the first run failed, where it did: the form may mend it
+    assumed: tuple[str, ...] = ()  # names of facts in `guess` that are usual, while nothing in the file says them
     own_input: bool = False  # the file itself says how it takes its input: facts about that are not asked for

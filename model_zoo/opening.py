@@ -92,6 +92,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
         notes=opened.notes,
         choices=opened.choices,
         uncertain=opened.uncertain,
+        assumed=() if opened.input is not None else assumed(opened.guess),
         own_input=opened.input is not None,
     )
     if reading.required:
@@ -231,6 +232,12 @@ def completed(guess: Facts) -> Facts:
     if guess.modality == "text":
         return guess.over(Facts(limit=LIMIT))
     return guess
+
+
+def assumed(guess: Facts) -> tuple[str, ...]:
+    """Names of the facts that completed() adds to a guess."""
+    usual = completed(guess)
+    return tuple(one.name for one in dataclasses.fields(Facts) if getattr(usual, one.name) != getattr(guess, one.name))
 
 
 def built(opened: Opened, facts: Facts, name: str, device: str = "cpu") -> Model:

@@ -95,7 +95,7 @@ def _form(upload: Upload) -> None:
             form.draw(at, last)
             _use(upload, at, last)
         with found:
-            _found(last, reading_now, problem)
+            _found(at, last, reading_now, problem)
             form.choices(at, last)
 
 
@@ -116,7 +116,7 @@ def _head(upload: Upload, reading: Reading | None, problem: str) -> None:
     )
 
 
-def _found(reading: Reading, now: Future[Reading], problem: str) -> None:
+def _found(at: Fields, reading: Reading, now: Future[Reading], problem: str) -> None:
     """Notes of how it was read, and what the first run had against it."""
     if not now.done():
         caption(AGAIN)
@@ -125,8 +125,9 @@ def _found(reading: Reading, now: Future[Reading], problem: str) -> None:
         notice(f"A first run did not work yet; the form may mend it. {reading.problem}", "warning")
     for note in reading.notes:
         st.html(f'<div class="as-note">{escape(note)}</div>')
-    if not reading.notes and not reading.problem and not reading.choices:
-        st.html('<div class="as-note">Please check what was guessed here: the file does not say it.</div>')
+    if form.guessed(at):
+        check = f"Please check what was guessed, since the file does not say it: {form.guessed(at)}."
+        st.html(f'<div class="as-note">{escape(check)}</div>')
 
 
 def _use(upload: Upload, at: Fields, reading: Reading) -> None:

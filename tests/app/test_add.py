@@ -129,6 +129,20 @@ def test_an_address_finds_the_form_again_and_a_stranger_s_does_not(runtime) -> N
     assert other.file_uploader(key="drop/model/0")
 
 
+def test_what_is_guessed_is_marked_until_its_owner_says_it(runtime) -> None:
+    said = replace(fake_runtime.RESNET, assumed=("mean", "std", "crop", "resample"))
+    runtime.reading = said
+    at = drop()
+    assert "Please check what was guessed, since the file does not say it: how pixels become numbers;" in html(at)
+    assert "The file does not say how pictures are normalised" in html(at)
+    assert at.selectbox(key=field(runtime, "normalisation")).label == "How pixels become numbers (guessed)"
+    assert at.number_input(key=field(runtime, "height")).label == "Height in pixels"
+    use(at)
+    again = open_screen("add", upload=only(runtime))
+    assert "guessed" not in html(again)
+    assert again.selectbox(key=field(runtime, "normalisation")).label == "How pixels become numbers"
+
+
 def test_an_ambiguous_file_is_a_choice_with_reasons(runtime) -> None:
     runtime.reading = replace(fake_runtime.RESNET, choices=fake_runtime.AMBIGUOUS)
     at = drop()

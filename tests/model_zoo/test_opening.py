@@ -199,3 +199,13 @@ def test_facts_as_scripts_write_them(tmp_path):
     for wrong in ({"labels": 3}, {"size": "big"}, {"background": "gone.csv"}, {"background": 4}, {"modality": 1}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             opening.said(None, wrong)
+
+
+def test_what_is_usual_is_told_from_what_the_file_says():
+    assert opening.assumed(Facts(modality="image", size=(224, 224), mean=(0.5,) * 3, std=(0.5,) * 3)) == (
+        "crop",
+        "resample",
+    )
+    assert set(opening.assumed(Facts(modality="image"))) == {"size", "mean", "std", "resample", "crop"}
+    assert opening.assumed(Facts(modality="text")) == ("limit",)
+    assert opening.assumed(Facts()) == ()

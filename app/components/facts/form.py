@@ -33,8 +33,9 @@ def begin(upload: Upload, reading: Reading) -> Fields:
     at.suggest({"modality": known.modality or None})
     chosen = at.get("modality")
     if chosen:
-        usual = upload.facts.over(opening.completed(Facts(modality=chosen).over(reading.guess)))
-        at.suggest(PARTS[chosen].start(usual))
+        guess = Facts(modality=chosen).over(reading.guess)
+        at.suggest(PARTS[chosen].start(upload.facts.over(opening.completed(guess))))
+        at.put("assumed", _unsaid(upload, reading, guess))
     at.suggest(outputs.start(known, reading.outputs))
     at.suggest({"title": upload.title, **{name: getattr(known, name) for name in ABOUT}})
     if reading.choices:
@@ -42,6 +43,27 @@ def begin(upload: Upload, reading: Reading) -> Fields:
         usual = None if reading.uncertain else ids[0]
         at.suggest({"architecture": known.architecture if known.architecture in ids else usual})
     return at
+
+
+GUESSED = {
+    "size": "height and width",
+    "mean": "how pixels become numbers",
+    "std": "how pixels become numbers",
+    "crop": "which part of a photo is taken",
+    "resample": "how it is resized",
+    "limit": "how many tokens it reads",
+}
+
+
+def guessed(at: Fields) -> str:
+    """What nothing in the file says, in words: 'height and width; how pixels become numbers'."""
+    return "; ".join(dict.fromkeys(GUESSED[one] for one in at.get("assumed", ()) if one in GUESSED))
+
+
+def _unsaid(upload: Upload, reading: Reading, guess: Facts) -> tuple[str, ...]:
+    """Facts about this modality that neither the file nor its owner has said."""
+    found = reading.assumed if guess.modality == reading.guess.modality else opening.assumed(guess)
+    return () if reading.own_input else tuple(one for one in found if getattr(upload.facts, one) in ("", None, ()))
 
 
 def asked(upload: Upload) -> Facts:

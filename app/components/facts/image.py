@@ -55,8 +55,10 @@ def draw(at: Fields) -> None:
     odd = (given.channels or 3) not in (1, 3)
     height, width, colours, _ = st.columns([2, 2, 3, 1], vertical_alignment="bottom")
     most = max(LARGEST, *(given.size or (0,)))
-    height.number_input("Height in pixels", 1, most, key=at.key("height"))
-    width.number_input("Width in pixels", 1, most, key=at.key("width"))
+    assumed = at.get("assumed", ())
+    mark = " (guessed)" if "size" in assumed else ""
+    height.number_input(f"Height in pixels{mark}", 1, most, key=at.key("height"))
+    width.number_input(f"Width in pixels{mark}", 1, most, key=at.key("width"))
     colours.segmented_control(
         "Colours",
         [*COLOURS, OTHER] if odd else list(COLOURS),
@@ -67,13 +69,16 @@ def draw(at: Fields) -> None:
     )
     if at.get("colours") == OTHER:
         st.number_input("Channels", 1, max(LARGEST, given.channels or 0), key=at.key("channels"))
+    unsaid = "mean" in assumed or "std" in assumed
     st.selectbox(
-        "How pixels become numbers",
+        "How pixels become numbers" + (" (guessed)" if unsaid else ""),
         [*NORMALISATIONS, OTHER],
         format_func=lambda one: NORMALISATIONS[one].title if one in NORMALISATIONS else "Other numbers",
         key=at.key("normalisation"),
         help="As in training: a wrong one gives wrong predictions, and the picture of them is explained.",
     )
+    if unsaid:
+        caption("The file does not say how pictures are normalised; a wrong choice gives wrong predictions.")
     if at.get("normalisation") == OTHER:
         scale, mean, std = st.columns([1, 2, 2])
         scale.text_input("White is", key=at.key("scale"), help="Before the mean is taken off: 1, 255 or another.")
@@ -87,13 +92,14 @@ def more(at: Fields) -> None:
         return
     own = at.get("crop")
     options = list(CROPS) if own in CROPS else [own, *CROPS]
+    crop, resample = (" (guessed)" if one in at.get("assumed", ()) else "" for one in ("crop", "resample"))
     st.selectbox(
-        "Which part of a photo",
+        f"Which part of a photo{crop}",
         options,
         format_func=lambda one: CROPS.get(one) or f"the middle {float(one):.3g} of it",
         key=at.key("crop"),
     )
-    st.selectbox("Resized by", RESAMPLES, key=at.key("resample"))
+    st.selectbox(f"Resized by{resample}", RESAMPLES, key=at.key("resample"))
 
 
 def said(at: Fields) -> Facts:
