@@ -10,6 +10,11 @@ KNOWN = (
     *("sklearn", "xgboost", "lightgbm", "catboost", "keras", "tensorflow", "statsmodels", "pandas", "numpy"),
 )
 NAMED = re.compile(rb"\b((?:" + b"|".join(one.encode() for one in KNOWN) + rb")(?:\.\w+)+)")
+TENSORS = re.compile(  # what a pickle of tensors in dictionaries, lists and tuples names
+    r"torch\.(?:_utils|_tensor|storage|serialization|Tensor|Size|device|\w+Storage|nn\.parameter)\b"
+    r"|torch\.(?:float|double|half|bfloat|int|long|uint|bool|complex)\w*$"
+    r"|(?:collections|_codecs|builtins|__builtin__|copyreg|copy_reg|numpy|joblib)\."
+)
 SKLEARN = ("import skops.io", "skops.io.dump(model, 'model.skops')")
 TORCH = (
     "import torch",
@@ -20,6 +25,7 @@ LIGHTGBM = ("booster = getattr(model, 'booster_', model)", "booster.save_model('
 CATBOOST = ("import catboost", "catboost.CatBoost.save_model(model, 'model.cbm')")
 KERAS = ("import keras", "model.save('model.keras')")
 HUGGING = ("model.save_pretrained('folder', safe_serialization=True)", "tokenizer.save_pretrained('folder')")
+WEIGHTS = ("import torch", "torch.save(weights, 'model.pt')  # weights = model.state_dict()")
 FASTAI = ("import torch", "torch.save(learner.model.state_dict(), 'model.pt')")
 YOLO = ("from ultralytics import YOLO", "YOLO('model.pt').export(format='onnx')")
 PANDAS = ("# a table is no model; as background rows of one:", "table.to_csv('background.csv', index=False)")
@@ -50,6 +56,8 @@ def seen(data: bytes) -> set[str]:
 
 def what(names: Collection[str]) -> tuple[str, tuple[str, str] | None]:
     """What a pickle with these classes is, and the two lines that save it safely; None where there are none."""
+    if any(one.startswith("torch.") for one in names) and all(map(TENSORS.match, names)):
+        return "a dictionary of torch tensors", WEIGHTS
     for beginning, told, lines in WAYS:
         if any(one.startswith(beginning) for one in names):
             return told, lines

@@ -144,7 +144,7 @@ def open(file: ModelFile, said: Facts) -> Opened:
 FORMAT = Format(
     id="mistaken",
     title="no model",
-    endings=(),
+    endings=(".html", ".png", ".jpg", ".csv", ".npy", ".npz"),
     trust=Trust.REFUSED,
     sniff=sniff,
     open=open,

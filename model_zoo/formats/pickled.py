@@ -15,12 +15,14 @@ import lzma
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 from model_zoo import guessing
 from model_zoo.facts import Facts
 from model_zoo.files import Format, ModelFile, Opened, Trust
-from model_zoo.formats import _pickles, _saving
+from model_zoo.formats import _checkpoints, _pickles, _saving
+from model_zoo.formats._torchfile import Claim
 from model_zoo.types import UserError, quoted
 
 LOOKED_AT = 4 << 20  # bytes of a pickle that are read to tell what it is
@@ -132,7 +134,10 @@ def open(file: ModelFile, said: Facts) -> Opened:
 
         vision.ready()
     try:
-        found = _inside(_loaded(file, data))
+        found = _loaded(file, data)
+        model = _inside(found)
+        if model is None:
+            return _weights(found, file.name, said)
     except UserError:
         raise
     except (ModuleNotFoundError, AttributeError) as error:
@@ -142,7 +147,7 @@ def open(file: ModelFile, said: Facts) -> Opened:
         ) from error
     except Exception as error:  # it runs code: anything may be raised
         raise UserError(f"{file.name} could not be unpickled ({quoted(error)}); save it again.") from error
-    return _opened(found, file.name, said)
+    return _opened(model, file.name, said)
 
 
 def _loaded(file: ModelFile, data: bytes) -> Any:
@@ -169,8 +174,22 @@ def _loaded(file: ModelFile, data: bytes) -> Any:
         return joblib.load(file.path)
 
 
+def _claimed(found: Any) -> Any:
+    """The tensors and arrays in dictionaries as a file of weights would claim them."""
+    import numpy as np
+    import torch
+
+    if isinstance(found, Mapping):
+        return {key: _claimed(one) for key, one in found.items()}
+    if isinstance(found, np.ndarray) and found.dtype.kind in "fiub":
+        found = torch.from_numpy(np.array(found))
+    if not isinstance(found, torch.Tensor):
+        return found
+    return Claim(tuple(found.shape), str(found.dtype).removeprefix("torch."), found.detach)
+
+
 def _inside(found: Any) -> Any:
-    """The model in what was unpickled: itself, or under a usual name."""
+    """The model in what was unpickled: itself, or under a usual name; None where there is none."""
     import torch
 
     if isinstance(found, torch.nn.Module) or hasattr(found, "predict"):
@@ -182,10 +201,20 @@ def _inside(found: Any) -> Any:
     named = [models[one] for one in INSIDE if one in models]
     if named or len(models) == 1:
         return (named or list(models.values()))[0]
-    kind = type(found).__name__
-    raise UserError(
-        f"It holds a {kind} without a model in it; expected is a torch module, or an object with predict()."
-    )
+    return None
+
+
+def _weights(found: Any, name: str, said: Facts) -> Opened:
+    """The network of a state dict; UserError where there is none."""
+    from model_zoo.formats._weights import network_of
+
+    tree = _claimed(found)
+    if not _checkpoints.has_weights(tree):
+        raise UserError(
+            f"{name} holds a {type(found).__name__} without a model in it; expected is a torch module, a state dict, or"
+            " an object with predict()."
+        )
+    return network_of(_checkpoints.weights(tree, name), said, name)
 
 
 def _in_order(names: dict[Any, str]) -> tuple[str, ...]:

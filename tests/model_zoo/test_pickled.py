@@ -35,6 +35,14 @@ class Bomb:
         return Path.touch, (self.mark,)
 
 
+class Bare(torch.nn.Module):
+    """No layer of torch is named in its pickle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+
+
 def written(path: Path, data: bytes) -> ModelFile:
     path.write_bytes(data)
     return ModelFile(path)
@@ -64,6 +72,42 @@ def test_every_protocol_and_packing_is_told_and_nothing_runs(protocol: int, pack
     with pytest.raises(UserError, match="runs any code"):
         open_file(file, trusted=CONTAINED)
     assert not mark.exists()
+
+
+HELD = {
+    "a state dict": lambda: network().state_dict(),
+    "parameters": lambda: dict(network().named_parameters()),
+    "a checkpoint": lambda: {"epoch": 3, "model_state_dict": network().state_dict()},
+    "numpy": lambda: {name: one.numpy() for name, one in network().state_dict().items()},
+}
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, joblib.dump])
+@pytest.mark.parametrize("name", HELD)
+def test_weights_in_a_plain_pickle_are_opened_as_weights(name: str, dump, tmp_path) -> None:
+    with (tmp_path / "m.pkl").open("wb") as stream:
+        dump(HELD[name](), stream)
+    file = ModelFile(tmp_path / "m.pkl")
+    if name != "numpy":
+        with pytest.raises(
+            UserError, match=r"dictionary of torch tensors in a pickle(.|\n)*torch.save\(weights, 'model.pt"
+        ):
+            open_file(file, trusted=CONTAINED)
+    said = Facts(modality="tabular", architecture="plain/mlp/relu")
+    x = np.array([0.3, -1.0, 2.0, 0.5])
+    expected = network()(torch.tensor(x).float()).detach().numpy()
+    np.testing.assert_allclose(open_file(file, said, trusted=ANY_CODE).predict(x).raw, expected, atol=1e-6)
+
+
+def test_a_model_goes_before_the_numbers_beside_it(tmp_path) -> None:
+    file = dumped({"model": network(), "mean": torch.zeros(400)}, tmp_path / "m.pkl")
+    assert isinstance(open_file(file, Facts(modality="tabular"), trusted=ANY_CODE).network, torch.nn.Sequential)
+
+
+def test_a_module_of_bare_parameters_is_no_dictionary(tmp_path) -> None:
+    file = dumped(Bare(), tmp_path / "m.pkl")
+    with pytest.raises(UserError, match="is a torch module in a pickle"):
+        open_file(file, trusted=CONTAINED)
 
 
 SKOPS = "skops.io.dump(model, 'model.skops')"
