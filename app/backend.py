@@ -33,6 +33,7 @@ class Backend:
         self._lock = threading.Lock()
         self._asked: OrderedDict[tuple[Any, ...], Future[Any]] = OrderedDict()  # (what, model, owner, ...)
         self._host: Host | None = None
+        self._drafts: OrderedDict[tuple[str, str], dict[str, Any]] = OrderedDict()  # (owner, upload)
 
     def look(self, owner: str, model: str, digest: str, players: str | None = None, **options: Any) -> Future[Look]:
         """What this model sees in this input; the same future for the same question."""
@@ -57,6 +58,19 @@ class Backend:
 
         return self._pool.submit(work)
 
+    def keep_draft(self, owner: str, upload: str, values: dict[str, Any]) -> None:
+        """Hold on to a half-filled form, so that a refresh loses nothing."""
+        with self._lock:
+            self._drafts[owner, upload] = values
+            self._drafts.move_to_end((owner, upload))
+            while len(self._drafts) > KEPT:
+                self._drafts.popitem(last=False)
+
+    def draft(self, owner: str, upload: str) -> dict[str, Any]:
+        """The fields of a half-filled form; empty where there is none."""
+        with self._lock:
+            return dict(self._drafts.get((owner, upload), {}))
+
     def doctor(self, owner: str, model: str, digest: str | None) -> Future[Diagnosis]:
         """A check-up of a model on an input."""
         return self._ask(("doctor", model, owner, digest), lambda: self.runtime.doctor(model, digest, owner))
@@ -71,6 +85,9 @@ class Backend:
     def forget(self, model: str) -> None:
         """Ask again next time whatever concerns this model: it was opened otherwise, or is gone."""
         self._drop(lambda key, one: key[1] == model)
+        with self._lock:
+            for key in [key for key in self._drafts if key[1] == model]:
+                del self._drafts[key]
 
     def forget_failures(self) -> None:
         """Ask again next time for what failed, since a worker that died may be back."""

@@ -57,6 +57,7 @@ def _showing() -> str | None:
 
 def _form(upload: Upload) -> None:
     backend, key = shared(), f"reading/{upload.id}"
+    form.resume(upload, backend.draft(state.owner(), upload.id))
     reading_now = backend.inspect(state.owner(), upload.id, form.asked(upload))
     last: Reading | None = st.session_state.get(key)
     problem, passing = "", False
@@ -97,6 +98,8 @@ def _form(upload: Upload) -> None:
         with found:
             _found(at, last, reading_now, problem)
             form.choices(at, last)
+        if st.session_state[state.UPLOAD] == upload.id and not opening:
+            backend.keep_draft(state.owner(), upload.id, at.all())
 
 
 @answering

@@ -11,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visiting import ME, html, open_screen
 
+from app.backend import shared
 from app.components import receiving
 from model_zoo import facts as cards
 from model_zoo.facts import Facts
@@ -116,6 +117,20 @@ def test_what_was_typed_outlives_another_screen(runtime) -> None:
     at.button(key="act/another").click().run()
     at.button(key=f"act/go-on/{id}").click().run()
     assert at.text_area(key=field(runtime, "labels")).value == NAMES
+
+
+def test_what_was_typed_outlives_a_refresh_and_nobody_else_sees_it(runtime) -> None:
+    at = drop()
+    at.text_area(key=field(runtime, "labels")).set_value(NAMES).run()
+    at.number_input(key=field(runtime, "height")).set_value(96).run()
+    again = open_screen("add", upload=only(runtime))
+    assert again.text_area(key=field(runtime, "labels")).value == NAMES
+    assert again.number_input(key=field(runtime, "height")).value == 96
+    assert "7 names for 7 classes" in html(again)
+    assert not shared().draft("somebody else", only(runtime))
+    use(again)
+    assert runtime.described[0].size == (96, 224)
+    assert not shared().draft(ME, only(runtime)), "what was said is kept with the model from here on"
 
 
 def test_an_address_finds_the_form_again_and_a_stranger_s_does_not(runtime) -> None:

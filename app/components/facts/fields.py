@@ -1,4 +1,4 @@
-"""Values of a form's fields: they live in the session under the upload, so that nothing typed is lost."""
+"""Values of a form's fields: they live in the session under the upload, and as a draft outlive it (app/backend.py)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ class Fields:
     def put(self, name: str, value: Any) -> None:
         """Fill a field; only before its widget is drawn, or in a callback."""
         st.session_state[self.key(name)] = value
+
+    def all(self) -> dict[str, Any]:
+        """Every field by name."""
+        start = self.key("")
+        return {
+            str(key).removeprefix(start): value for key, value in st.session_state.items() if str(key).startswith(start)
+        }
 
     def suggest(self, values: dict[str, Any]) -> None:
         """Fill the fields that nobody has touched: those that are empty, or hold what was suggested before."""

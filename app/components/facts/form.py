@@ -24,6 +24,14 @@ ABOUT = ("description", "licence")
 READ_BY = ("modality", "architecture", "tokenizer")  # facts that change how a file is read
 
 
+def resume(upload: Upload, draft: dict[str, Any]) -> None:
+    """Fill in what was typed before a refresh, in a session that has not shown this form yet."""
+    at = Fields(upload.id)
+    if not at.all():
+        for name, value in draft.items():
+            at.put(name, value)
+
+
 def begin(upload: Upload, reading: Reading) -> Fields:
     """The fields, filled with what was said before, else with what was found, where nobody has typed."""
     at = Fields(upload.id)
