@@ -20,8 +20,8 @@ warnings.simplefilter("ignore")
 import torch  # noqa: E402
 from onnx_cases import cases, right  # noqa: E402
 
+from model_zoo.formats._onnx.converting import _onnx2pytorch, _onnx2torch  # noqa: E402
 from model_zoo.formats._onnx.interpreter import converted  # noqa: E402
-from model_zoo.formats._onnx.opening import _onnx2pytorch, _onnx2torch  # noqa: E402
 
 LIBRARIES = {"onnx2torch": _onnx2torch, "onnx2pytorch": _onnx2pytorch, "ours": converted}
 

@@ -56,7 +56,7 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 def _open(file: ModelFile, said: Facts) -> Opened:
     from model_zoo.formats import _graphs
-    from model_zoo.formats._onnx import checking, lengths, opening
+    from model_zoo.formats._onnx import checking, converting, lengths, opening
 
     model = checking.checked(file)
     signature = opening.signature(model, file.name)
@@ -82,9 +82,9 @@ def _open(file: ModelFile, said: Facts) -> Opened:
         guess = dataclasses.replace(guess, limit=original.length)
         facts = said.over(guess)
     inputs = opening.made_up(facts, signature, words)
-    found = opening.Found(None, "", "it was asked for")
+    found = converting.Found(None, "", "it was asked for")
     if said.architecture != BLACK_BOX:
-        found = opening.converted(model, original, settings, inputs)
+        found = converting.converted(model, original, settings, inputs)
     notes = [*signature.notes, *found.notes]
     graph = found.graph
     if graph is None:
@@ -107,7 +107,7 @@ def _open(file: ModelFile, said: Facts) -> Opened:
             *_graphs.notes(graph, found.graph is not None and facts.modality != "text"),
         ),
         _choices(found) if found.graph is not None or said.architecture == BLACK_BOX else (),
-        settle=None if found.graph is None else opening.settled(found.graph, original, found.close),
+        settle=None if found.graph is None else converting.settled(found.graph, original, found.close),
     )
 
 

@@ -20,7 +20,7 @@ from explainers import explain
 from model_zoo import probe
 from model_zoo.facts import Facts
 from model_zoo.files import ModelFile
-from model_zoo.formats._onnx import interpreter, opening
+from model_zoo.formats._onnx import converting, interpreter, opening
 from model_zoo.formats._onnx.registry import OPERATORS
 from model_zoo.formats.onnx_graph import FORMAT
 from model_zoo.opening import CONTAINED, format_of, open_file, read
@@ -86,7 +86,7 @@ def test_an_operator_that_nobody_writes_is_a_black_box(tmp_path, monkeypatch):
     path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
     monkeypatch.delitem(OPERATORS, "Tanh")
     for library in ("_onnx2torch", "_onnx2pytorch"):
-        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
+        monkeypatch.setattr(converting, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
     model = opened(path)
     assert model.can == Capability.NONE
     assert any("black box, without gradients, since torch lacks the operator Tanh" in one for one in model.card.notes)
@@ -101,7 +101,7 @@ def test_a_conversion_that_disagrees_is_not_taken(tmp_path, monkeypatch):
     path = exported(tmp_path, mlp(), torch.rand(2, 6), 17)
     monkeypatch.setitem(OPERATORS, "Tanh", lambda node, x: torch.sigmoid(x))
     for library in ("_onnx2torch", "_onnx2pytorch"):
-        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
+        monkeypatch.setattr(converting, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Tanh")))
     assert any("scores by torch are not those of onnxruntime" in one for one in opened(path).card.notes)
 
 
@@ -138,7 +138,7 @@ def test_texts_are_made_up_of_the_whole_vocabulary(tmp_path, monkeypatch):
     gather = OPERATORS["Gather"]
     monkeypatch.setitem(OPERATORS, "Gather", lambda node, table, at: gather(node, table, at.clamp(max=1)))
     for library in ("_onnx2torch", "_onnx2pytorch"):
-        monkeypatch.setattr(opening, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Gather")))
+        monkeypatch.setattr(converting, library, lambda model: (_ for _ in ()).throw(NotImplementedError("Gather")))
     assert any("scores by torch are not" in one for one in opened(path, tokenizer=tokenizer()).card.notes)
 
 
