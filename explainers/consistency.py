@@ -40,6 +40,8 @@ MOST = {  # of a kind, each a line, a field or a mark on some screen
     "words": 4 << 20,  # of a text that a person gave
 }
 MANY = 400_000  # labels, and whatever else
+MANY_EXTRAS, NAME = 100, 100  # extras, and characters of the name of one
+EXTRAS = 64 << 20  # bytes of all but attention
 HEADS = 10_000  # attention heads of all layers together, each a mark on the sheet
 
 
@@ -117,7 +119,12 @@ def _prediction(said: Prediction, found: Explanation) -> bool:
 
 
 def _extras(found: Explanation) -> bool:
-    """Attention is (layers, heads, tokens, tokens); the other extras are not drawn."""
+    """Attention is (layers, heads, tokens, tokens); the other extras are not drawn, few and small."""
+    others = [one for name, one in found.extras.items() if name != "attention"]
+    if len(others) > MANY_EXTRAS or not all(isinstance(one, np.ndarray) for one in others):
+        return False
+    if sum(one.nbytes for one in others) > EXTRAS or any(len(name) > NAME for name in found.extras):
+        return False
     weights = found.extras.get("attention")
     if weights is None:
         return "attention" not in found.extras

@@ -40,11 +40,11 @@ and answers the same of these, by one worker a file, and examines models; `run` 
 its job with a sentence, and the next request starts a new one. Jobs that a dead server left behind are queued again by
 the next one; those of a killed command line are failed, since nobody waits for them.
 
-`front.py` is Runtime, `models.py` whose models there are, `asking.py` a question that is waited for, `jobs.py` a job's
-life, `lane.py` a queue with its workers, `nursery.py` where workers come from: the warm process (`warm.py` the parent's
-side, `zygote.py` and `warmth.py` its own); `process.py` a worker as the parent sees it, `worker.py` and `serving.py`
-the child, `watch.py` what it may take, `scratch.py` where it may write, `sandbox/` what it gives up, `wire.py` what
-they speak.
+`front.py` is Runtime, `recent.py` what it keeps in memory, `models.py` whose models there are, `asking.py` a question
+that is waited for, `jobs.py` a job's life, `lane.py` a queue with its workers, `nursery.py` where workers come from:
+the warm process (`warm.py` the parent's side, `zygote.py` and `warmth.py` its own); `process.py` a worker as the parent
+sees it, `worker.py` and `serving.py` the child, `watch.py` what it may take, `scratch.py` where it may write,
+`sandbox/` what it gives up, `wire.py` what they speak.
 `store.py` is the workspace, made of `database.py`, `blobs.py` (files), `claims.py` (who holds it), `samples.py` (whose
 inputs), `uploads.py` with `parts.py` and `attached.py` (whose models) and `room.py` (quotas).
 """

@@ -8,19 +8,18 @@ import functools
 import json
 import os
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from explainers import record, registry
 from explainers.runtime.asking import Asking
-from explainers.runtime.jobs import Jobs, remember
+from explainers.runtime.jobs import Jobs
 from explainers.runtime.lane import KEPT, Lane
 from explainers.runtime.models import Models
 from explainers.runtime.nursery import Nursery
+from explainers.runtime.recent import Recent
 from explainers.runtime.store import Store, default_workspace
 from explainers.runtime.types import COMMAND_LINE, Device, Host, Job, Kept, Look, Quota, Request, Upload
 from explainers.runtime.uploads import clean
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 LOOK_LIMIT = 120.0  # seconds that somebody waits for a preview
 OPEN_LIMIT = 1800.0  # for a file to be opened, or a model examined: large ones take long, and others may come first
-LOOKS, RESULTS = 64, 64  # kept in memory
+LOOKS, RESULTS = 64, 64  # kept in memory, while they are small
 
 
 class Runtime:
@@ -58,9 +57,8 @@ class Runtime:
         catalogue: str = "model_zoo.catalogue",
     ) -> None:
         self.workspace = Path(workspace).expanduser() if workspace else default_workspace()
-        self._lock = threading.Lock()
-        self._looks: OrderedDict[Any, Look] = OrderedDict()
-        self._results: OrderedDict[str, Explanation] = OrderedDict()
+        self._looks: Recent[Any, Look] = Recent(LOOKS)
+        self._results: Recent[str, Explanation] = Recent(RESULTS)
         device = device or os.environ.get("ASSAY_DEVICE") or "auto"
         cores = available_cores()
         with contextlib.ExitStack() as made:
@@ -176,9 +174,7 @@ class Runtime:
         for lane in self._lanes:
             lane.forget(id)
         self._store.uploads.remove(id, owner)
-        with self._lock:
-            for key in [key for key in self._looks if key[0].id == id]:
-                del self._looks[key]
+        self._looks.drop(lambda key: key[0].id == id)
 
     def quota(self, owner: str) -> Quota:
         """How much room an owner's models and samples take, and how much there is."""
@@ -245,17 +241,15 @@ class Runtime:
         """
         source, name = self._models.source(model, owner), self._store.name(digest, owner)
         key = (source, digest, name, players, baseline, json.dumps(options, sort_keys=True))
-        with self._lock:
-            if key in self._looks:
-                self._looks.move_to_end(key)
-                return self._looks[key]
+        known = self._looks.get(key)
+        if known is not None:
+            return known
         data, _ = self._store.read(digest)
         self._run.prepare(source)
         asking = self._seeing if source.path else self._looking
         found = asking.ask("look", (data, name, players, baseline, options), source, key, owner)
         found = self._models.learn(source, found)
-        with self._lock:
-            remember(self._looks, key, found, LOOKS)
+        self._looks.put(key, found)
         return found
 
     # -- jobs --------------------------------------------------------------------------------------------------------
@@ -311,13 +305,10 @@ class Runtime:
     def result(self, id: str, owner: str | None = None) -> Explanation:
         """The explanation of a job that is done; UserError says why there is none."""
         path = self.record(id, owner)
-        with self._lock:
-            if path.name in self._results:
-                self._results.move_to_end(path.name)
-                return self._results[path.name]
-        found = record.open_record(path).only
-        with self._lock:
-            remember(self._results, path.name, found, RESULTS)
+        found = self._results.get(path.name)
+        if found is None:
+            found = record.open_record(path).only
+            self._results.put(path.name, found)
         return found
 
     def record(self, id: str, owner: str | None = None) -> Path:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from explainers import record
 from explainers.consistency import consistent
 from explainers.runtime.lane import Lane, Task
 from explainers.runtime.process import Died
+from explainers.runtime.recent import Recent
 from explainers.runtime.store import Store
 from explainers.runtime.types import Job, Source
 from explainers.types import Cancelled, Explanation
@@ -26,7 +26,6 @@ from model_zoo.types import UserError
 WAITING = 50  # jobs of one owner in the queue
 PARTIALS = 16  # kept in memory
 AGAIN = "Nothing else was lost: run it again."
-T = TypeVar("T")
 
 
 class Jobs:
@@ -41,7 +40,7 @@ class Jobs:
         self._live: dict[str, Job] = {}
         self._tasks: dict[str, Task] = {}
         self._began: dict[str, float] = {}
-        self._partials: OrderedDict[str, Explanation] = OrderedDict()
+        self._partials: Recent[str, Explanation] = Recent(PARTIALS)
 
     # -- asked from any thread ---------------------------------------------------------------------------------------
 
@@ -72,8 +71,7 @@ class Jobs:
 
     def partial(self, id: str) -> Explanation | None:
         """What is known so far of a job that is under way, or was stopped."""
-        with self._lock:
-            return self._partials.get(id)
+        return self._partials.get(id)
 
     def cancel(self, id: str) -> bool:
         """Ask a job to stop; False if it is not one of this process, or has ended."""
@@ -94,7 +92,7 @@ class Jobs:
         """Stop a job if need be; nothing is noted of it any more."""
         with self._lock:
             self._live.pop(id, None)
-            self._partials.pop(id, None)
+        self._partials.drop(lambda key: key == id)
         self.cancel(id)
 
     def leave(self) -> None:
@@ -139,8 +137,7 @@ class Jobs:
                 case (int(done), int(total)) if 0 <= done <= total:
                     self._advance(id, done=done, total=total)
         elif kind == "partial" and consistent(body):
-            with self._lock:
-                remember(self._partials, id, body, PARTIALS)
+            self._partials.put(id, body)
             self._advance(id)
 
     def _ended(self, id: str, future: Future[Any]) -> None:
@@ -155,8 +152,7 @@ class Jobs:
             ended, packed = self._judged(job, future.exception(), future)
             self._store.finish(ended, packed)
             if ended.status == "done":
-                with self._lock:
-                    self._partials.pop(id, None)
+                self._partials.drop(lambda key: key == id)
         except Exception as error:  # a full disk: the sentence is kept in memory if not in the store
             lost = f"The result could not be kept ({type(error).__name__}). {AGAIN}"
             says = str(error) if isinstance(error, UserError) else lost
@@ -181,11 +177,3 @@ class Jobs:
             case UserError():
                 return replace(job, status="failed", message=str(error)), b""
         return replace(job, status="failed", message=f"This run failed ({type(error).__name__}). {AGAIN}"), b""
-
-
-def remember(kept: OrderedDict[Any, T], key: Any, value: T, most: int) -> None:
-    """Keep a value as the newest of at most `most`."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > most:
-        kept.popitem(last=False)

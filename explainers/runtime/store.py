@@ -119,6 +119,7 @@ class Store:
             self._base.run("INSERT OR REPLACE INTO inputs VALUES(?,?,?,?)", id, name, blob, time.time())
             self.samples.note(owner, id, name, len(data), listed)
 
+        self.room.check_disk(name, len(data))
         self._blobs.keep(data, note)
         return id
 
@@ -175,6 +176,7 @@ class Store:
             )
 
         if record:
+            self.room.check_disk("The record of this run", len(record))
             return replace(job, result=f"sha256:{self._blobs.keep(record, note)}")
         with self._base.write():
             note("")
