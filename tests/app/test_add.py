@@ -162,7 +162,9 @@ def test_an_ambiguous_file_is_a_choice_with_reasons(runtime) -> None:
     runtime.reading = replace(fake_runtime.RESNET, choices=fake_runtime.AMBIGUOUS)
     at = drop()
     choice = at.radio(key=field(runtime, "architecture"))
-    assert list(choice.proto.captions) == ["every name and shape fits", "the same shapes"]
+    assert not choice.proto.captions, "reasons are folded away"
+    assert "<b>ResNet-18 of torchvision</b>: every name and shape fits" in html(at)
+    assert "ResNet-18 of &lt;timm&gt;" in html(at)
     choice.set_value("timm/resnet18").run()
     use(at)
     assert runtime.described[0].architecture == "timm/resnet18"

@@ -11,7 +11,7 @@ from app.components import receiving
 from app.components.choosing import ICONS, KINDS
 from app.components.facts import image, outputs, tabular, text
 from app.components.facts.fields import Fields
-from app.components.markup import plain
+from app.components.markup import escape, plain
 from explainers.runtime.types import Upload
 from model_zoo import facts as cards
 from model_zoo import opening
@@ -91,13 +91,15 @@ def choices(at: Fields, reading: Reading) -> None:
         return
     by_id = {one.id: one for one in reading.choices}
     st.radio(
-        "More than one thing fits these weights",
+        "How it is run" if reading.format == "onnx" else "More than one thing fits these weights",
         list(by_id),
         format_func=lambda id: plain(by_id[id].title),
-        captions=[plain(one.reason) for one in reading.choices],
         index=None if reading.uncertain else 0,
         key=at.key("architecture"),
     )
+    why = "".join(f"<li><b>{escape(one.title)}</b>: {escape(one.reason)}</li>" for one in reading.choices)
+    summary = "<summary>What speaks for each</summary>"
+    st.html(f'<details class="as-details">{summary}<ul class="as-reasons">{why}</ul></details>')
 
 
 def draw(at: Fields, reading: Reading) -> None:
@@ -115,10 +117,10 @@ def draw(at: Fields, reading: Reading) -> None:
         return
     part.draw(at)
     outputs.draw(at, reading.outputs)
+    outputs.meaning(at, reading.outputs)
+    st.text_input("Name", key=at.key("title"), max_chars=120)
     with st.expander("More", key=f"more-{at.upload}"):
         part.more(at)
-        outputs.more(at, reading.outputs)
-        st.text_input("Name", key=at.key("title"), max_chars=120)
         st.text_input("Description", key=at.key("description"), max_chars=1000)
         st.text_input("Licence", key=at.key("licence"), max_chars=200)
         receiving.small(

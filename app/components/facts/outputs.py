@@ -51,7 +51,7 @@ def draw(at: Fields, outputs: int | None) -> None:
     st.text_area(
         f"{'Names of its values' if regression(at) else 'Class names'}, in the order of the outputs",
         key=at.key("labels"),
-        height=150,
+        height=216,  # seven names, one a line
         placeholder="cat, dog, fish … or one a line; left empty, they are called class 0, class 1 …",
     )
     with st.container(horizontal=True, vertical_alignment="center", key=f"names-{at.upload}"):
@@ -69,7 +69,7 @@ def draw(at: Fields, outputs: int | None) -> None:
             )  # fmt: skip
 
 
-def more(at: Fields, outputs: int | None) -> None:
+def meaning(at: Fields, outputs: int | None) -> None:
     """The meaning, where running the model tells it mostly right."""
     if outputs != 1:
         st.selectbox(
