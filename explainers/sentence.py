@@ -3,7 +3,7 @@
 Positions for pictures, quoted words for texts, columns with their values for tables; what weighs most comes first, and
 where the parts speak against the prediction, the starting point that makes it does. What a method cannot tell is not
 said: a gradient says what the score is sensitive to, attention what it looked at. Bad evidence is said in one breath,
-and so is a row of which the model was given something else than the person did, or than it ever saw.
+and so is an input of which the model was given something else than the person did, or than it ever saw.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def headline(card: ModelCard, found: Prediction, index: int | None = None) -> st
 
 
 def caveats(sample: Sample) -> list[str]:
-    """'employment was missing and taken as salaried': what was imputed, never seen or out of range in a row."""
-    said = []
+    """'employment was missing and taken as salaried': what was imputed, never seen, out of range or all unknown."""
+    said = ["the model knows none of its words"] if getattr(sample.view, "unknown", False) else []
     for note, one, several in CAVEATS:
         found = [cell for cell in getattr(sample.view, "cells", ()) if cell.note.startswith(note)]
         names = [cell.name for cell in found]

@@ -33,6 +33,7 @@ class TextView:
     tokens: tuple[str, ...]  # one a position of x, special tokens too
     spans: tuple[tuple[int, int], ...]  # character span of each token, (0, 0) for special tokens
     word_of: tuple[int, ...]  # word of each token, -1 for special tokens
+    unknown: bool = False  # whether the model knows none of it: every token stands for what is not in its vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,8 @@ class TextInput:
         if not aligned:
             notes.append("The tokenizer does not say which words its tokens come from, so tokens are shown alone.")
         notes += self._unknown(encoded, tokens)
-        view = TextView(text, words, kept, tokens, encoded.spans, word_of)
+        own = {one for one, mark in zip(encoded.ids, encoded.special, strict=True) if not mark}
+        view = TextView(text, words, kept, tokens, encoded.spans, word_of, own == {self.tokenizer.unknown})
         return Sample("text", name, x, view, tuple(notes), digest(text.encode("utf-8", "surrogatepass")))
 
     def _encode(self, text: str, words: Sequence[tuple[int, int]]) -> tuple[Encoded, bool]:

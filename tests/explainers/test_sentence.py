@@ -93,6 +93,12 @@ def test_what_the_model_was_given_instead_is_said_of_several_columns():
     assert caveats(handmade.image().sample) == caveats(handmade.text().sample) == []
 
 
+def test_a_text_of_which_nothing_is_known_is_said_to_be_one():
+    plain = handmade.text()
+    blind = replace(plain.sample, view=replace(plain.sample.view, unknown=True))
+    assert sentence(replace(plain, sample=blind)).endswith("; the model knows none of its words.")
+
+
 def test_the_starting_point_is_the_reason_where_the_parts_speak_against():
     values = np.array([-0.99, 0.24, -0.70, -0.68, 0.17, 0.08, 0.0])
     row = handmade.table()

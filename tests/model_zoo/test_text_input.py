@@ -105,6 +105,11 @@ def test_words_that_no_token_stands_for_do_not_end_the_reading():
     assert (sample.view.kept, sample.view.word_of) == (502, (-1, 500, 501, -1))
 
 
+def test_a_text_of_nothing_but_unknown_words_is_marked():
+    assert BERT.read("xyzzy qwrtz").view.unknown
+    assert not BERT.read("a great xyzzy qwrtz").view.unknown
+
+
 def test_unknown_words_are_told():
     assert BERT.read("a great xyzzy").notes == ("The model does not know 'a', 'xyzzy'; it reads [UNK] there.",)
 
