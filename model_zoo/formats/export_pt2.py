@@ -14,6 +14,9 @@ from model_zoo.files import Format, ModelFile, Opened, Trust
 from model_zoo.formats import _pt2
 from model_zoo.types import UserError, quoted
 
+# What may come before whole numbers are made floats, and what makes them floats.
+LAYOUT = ("permute", "transpose", "view", "reshape", "flatten", "squeeze", "unsqueeze", "contiguous", "clone", "alias")
+FLOATING = ("to", "_to_copy", "div")
 # Operators, after the last that counts, that leave the numbers as they are.
 SHAPING = ("view", "reshape", "flatten", "squeeze", "unsqueeze", "to", "_to_copy", "contiguous", "clone", "alias")
 
@@ -51,6 +54,7 @@ def opened(file: ModelFile, archive: IO[bytes], said: Facts) -> Opened:
         last=facts.modality == "image" and guessing.layout(shape) == "NHWC",
         length=shape[1] if facts.modality == "text" and len(shape) == 2 else None,
         kind=value.dtype if value.dtype not in (torch.float32, torch.int64) else None,
+        smooth=not value.dtype.is_floating_point and facts.modality != "text" and _smoothed(program, name),
         mark=_graphs.mark(file),
     )
     rows = _graphs.example(facts, floats, rows=2)
@@ -75,6 +79,29 @@ def _ends_in_sigmoid(exported: Any) -> bool:
     while found is not None and _operator(found) in SHAPING:
         found = found.args[0]
     return found is not None and _operator(found) in ("sigmoid", "sigmoid_")
+
+
+def _smoothed(program: Any, name: str) -> bool:
+    """Whether an input of whole numbers is turned into floats before all else; then it may be given as floats, for
+    what checks its type is taken out of the program."""
+    waiting = [node for node in program.graph.nodes if node.op == "placeholder" and node.target == name]
+    checks: list[Any] = []
+    seen = False
+    while waiting:
+        for user in waiting.pop().users:
+            kind, dtype = _operator(user), getattr(user.meta.get("val"), "dtype", None)
+            if kind == "_assert_tensor_metadata":
+                checks.append(user)
+            elif kind in FLOATING and dtype is not None and dtype.is_floating_point:
+                seen = True
+            elif kind in LAYOUT:
+                waiting.append(user)
+            else:
+                return False
+    for one in checks if seen else ():
+        program.graph.erase_node(one)
+    program.recompile()
+    return seen
 
 
 def _operator(node: Any) -> str:

@@ -243,6 +243,42 @@ def test_what_a_last_sigmoid_tells(width, tmp_path):
     assert (model.card.task, model.card.output) == expected
 
 
+class Bytes(torch.nn.Module):
+    """A network that takes pictures of bytes, and computes with floats or with the bytes themselves."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.inner, self.first = cnn(), first
+
+    def forward(self, x):
+        return self.inner(self.first(x))
+
+
+@pytest.mark.parametrize("first", [lambda x: x.float() / 255 - 0.5, lambda x: x / 255], ids=["cast", "divided"])
+def test_a_picture_of_bytes_has_the_gradient_of_its_floats(first, tmp_path):
+    network = Bytes(first).eval()
+    example = torch.randint(0, 255, (2, 3, 16, 16), dtype=torch.uint8)
+    torch.export.save(torch.export.export(network, (example,)), tmp_path / "model.pt2")
+    model = open_file(ModelFile(tmp_path / "model.pt2"), trusted=CONTAINED)
+    assert Capability.GRADIENTS in model.can
+    x = torch.as_tensor(model.sample(PHOTO).x)[None]
+    whole = x.round().requires_grad_()
+    (expected,) = torch.autograd.grad(network(whole)[0, 1], whole)
+    given = x.clone().requires_grad_()
+    scores = model.forward(given)
+    np.testing.assert_allclose(scores.detach(), network(x.round().byte()).detach(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(torch.autograd.grad(scores[0, 1], given)[0], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_bytes_that_are_computed_with_have_no_gradient_and_it_is_said(tmp_path):
+    network = Bytes(lambda x: (x // 2).float()).eval()
+    example = torch.randint(0, 255, (2, 3, 16, 16), dtype=torch.uint8)
+    torch.export.save(torch.export.export(network, (example,)), tmp_path / "model.pt2")
+    model = open_file(ModelFile(tmp_path / "model.pt2"), trusted=CONTAINED)
+    assert Capability.GRADIENTS not in model.can
+    assert "no gradient" in " ".join(model.card.notes)
+
+
 def test_two_inputs_and_a_cut_file_are_each_a_sentence(plain, tmp_path):
     class Pair(torch.nn.Module):
         def forward(self, left, right):
