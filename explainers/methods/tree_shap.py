@@ -43,10 +43,7 @@ if TYPE_CHECKING:
 AUTO, INTERVENTIONAL, PATH = "automatic", "interventional", "tree_path_dependent"
 FEW = 8  # rows on which the trees' sums are compared with the model, where that takes Shapley values
 MOST_NODES = 2**15 - 1  # of a tree; the library's interventional flavour numbers nodes in 16 bits
-CHANCES = (
-    "Tree SHAP explains a probability of these trees only for a binary model in the interventional flavour. Explain the"
-    " logit instead."
-)
+CHANCES = "Tree SHAP explains a probability of these trees only for a binary model in the interventional flavour."
 CATEGORIES = (
     "shap reads trees with categorical splits only in the tree_path_dependent flavour; choose that one, or KernelSHAP."
 )
@@ -76,16 +73,22 @@ def explain(
     given = given[:FEW] if params.feature_perturbation == PATH else given
     rows = _as_compared(model.trees, given)
     own = np.asarray(run.evaluator.values(given, target), dtype=np.float64)
-    link = _Link.of(model, target, given, own)
-    if link is not None:
-        own, target = link.margins, replace(target, output="value")
-    flavour, shares = _shared(model, target, rows, params.feature_perturbation)
+    flavour = PATH if params.feature_perturbation == PATH else INTERVENTIONAL
+    link = _Link.of(model, target, given, own, flavour)
+    asked = target if link is None else replace(target, output="value")
+    own = own if link is None else link.margins
+    try:
+        with quiet(), _readable():
+            shares = _by_counts(model, asked, rows[:FEW]) if flavour == PATH else _by_rows(model, asked, rows)
+    except CategoricalError:
+        if params.feature_perturbation != AUTO or boosters.inside(model.trees) is None:
+            raise
+        found = explain(model, sample, target, players, reference, replace(params, feature_perturbation=PATH), run)
+        return replace(found, notes=(*found.notes, "The trees split by categories, which only this flavour reads."))
     own = own[: len(shares.sums)]
     _check_reading(model, shares.sums, own)
     base = float(own[1:].mean()) if shares.base is None else shares.base
     notes = [] if link is None else [link.note]
-    if params.feature_perturbation == AUTO and flavour == PATH:
-        notes.append("The trees split by categories, which shap reads in this flavour alone.")
     if flavour == PATH:
         notes.append("Absent features follow the trees' own training counts; the background rows were not used.")
     if target.output == "probability" and shares.rescaled:
@@ -114,39 +117,47 @@ class _Link:
     note: str
 
     @staticmethod
-    def of(model: Model, target: Target, rows: np.ndarray, own: np.ndarray) -> _Link | None:
-        """The link by which a booster makes its numbers `own` (rows,) of the margins of rows; None where it has none.
+    def of(model: Model, target: Target, rows: np.ndarray, own: np.ndarray, flavour: str) -> _Link | None:
+        """The link by which a booster makes its numbers `own` (rows,) of the margins of rows; None if none is needed.
 
         own: what the model predicts; where that is not what the link makes of the margins, they are not explained.
         """
         booster = boosters.inside(model.trees)
-        if booster is None or not booster.link:
+        if booster is None:
+            return None
+        kind = booster.link
+        if not kind and target.output == "probability" and model.card.output == "probability" and booster.logits:
+            several = model.card.task == "classification"
+            kind = "softmax" if several else "log-odds" if flavour == PATH else ""
+        if not kind:
             return None
         known = getattr(model.network, "knowledge", None)
         found = np.asarray(booster.margins(rows if known is None else known.table(rows)), dtype=np.float64)
-        margins = found[:, target.index] if found.ndim == 2 and found.shape[1] > 1 else found.reshape(-1)
+        margins = _of_target(found, found.ndim == 2, model, target)
         with np.errstate(over="ignore"):
-            made = np.exp(margins) if booster.link == "log" else 1 / (1 + np.exp(-margins))
+            if kind == "log":
+                made = np.exp(margins)
+            elif kind == "log-odds":
+                made = 1 / (1 + np.exp(-margins))
+            else:
+                made = np.exp(margins - np.logaddexp.reduce(found, axis=1))
         if not np.allclose(made, own, rtol=1e-4, atol=1e-6):
             return None
         unit = " ".join(filter(None, ("log", target.unit if target.unit not in ("value", "probability") else "")))
-        if booster.link == "log":
+        if kind == "log":
             return _Link(margins, unit, "The trees add up the logarithm of the prediction, so that is what is shared.")
+        if kind == "softmax":
+            note = f"The trees add up the logit of {target.label}, so that is what is shared, not its probability."
+            return _Link(margins, "logit", note)
         note = f"The trees add up the log-odds of {target.label} against the rest, so that is what is shared."
         return _Link(margins, "log-odds", note)
 
 
-def _shared(model: Model, target: Target, rows: np.ndarray, flavour: str) -> tuple[str, Shares]:
-    """What the trees say in a flavour; the automatic one is the interventional, wherever shap reads the trees in it."""
-    if flavour != PATH:
-        try:
-            with quiet(), _readable():
-                return INTERVENTIONAL, _by_rows(model, target, rows)
-        except CategoricalError:
-            if flavour == INTERVENTIONAL or boosters.inside(model.trees) is None:
-                raise
-    with quiet(), _readable():
-        return PATH, _by_counts(model, target, rows[:FEW])
+def _no_chances(model: Model) -> UserError:
+    """That a probability is not explained, and what is."""
+    if "logit" in model.card.outputs:
+        return UserError(f"{CHANCES} Explain the logit instead.")
+    return UserError(f"{CHANCES} Wrap the model with output='logit', or use KernelSHAP, which asks any model.")
 
 
 @dataclass(frozen=True)
@@ -179,7 +190,7 @@ def _by_counts(model: Model, target: Target, rows: np.ndarray) -> Shares:
     booster = boosters.inside(model.trees)
     if booster is not None:
         if target.output == "probability":
-            raise UserError(CHANCES)
+            raise _no_chances(model)
         known = getattr(model.network, "knowledge", None)
         found = np.asarray(booster.contributions(rows if known is None else known.table(rows)), dtype=np.float64)
         found = _of_target(np.moveaxis(found, 1, -1) if found.ndim == 3 else found, found.ndim == 3, model, target)
@@ -227,7 +238,7 @@ def _explainer(model: Model, trees: Any, target: Target, background: np.ndarray 
     leaves = explainer.model.tree_output  # "log_odds", "probability", "raw_value" or None if the library cannot tell
     if target.output == "probability" and leaves != "probability":
         if model.card.task != "binary" or flavour != INTERVENTIONAL or leaves != "log_odds":
-            raise UserError(CHANCES)
+            raise _no_chances(model)
         explainer = build("probability")
     elif target.output == "logit" and leaves == "probability":
         raise UserError("These trees vote in probabilities and have no logit. Explain the probability instead.")

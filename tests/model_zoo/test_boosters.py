@@ -201,6 +201,37 @@ def test_what_a_link_follows_is_explained_before_it(name: str, flavour: str, tmp
         assert {one.id: one.verdict.value for one in found.evidence}["adds_up"] == "by_construction"
 
 
+@pytest.mark.parametrize("flavour", ["automatic", "tree_path_dependent"])
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm", "catboost"])
+def test_a_classifier_of_probabilities_has_its_logits_explained(package: str, flavour: str) -> None:
+    kinds = {
+        "xgboost": lambda: xgboost.XGBClassifier(n_estimators=4, max_depth=3, n_jobs=1),
+        "lightgbm": lambda: lightgbm.LGBMClassifier(n_estimators=4, num_leaves=5, n_jobs=1, verbose=-1),
+        "catboost": lambda: catboost.CatBoostClassifier(iterations=4, depth=3, verbose=0, allow_writing_files=False),
+    }
+    own = kinds[package]().fit(made.data()[0], made.three())
+    model = wrap(own, background=ROWS)
+    starts = []
+    for target in range(3):
+        found = explainers.explain(model, X, "tree_shap", target=target, feature_perturbation=flavour)
+        assert (found.unit, found.explained) == (
+            "logit",
+            pytest.approx(found.values.sum() + found.base_value, abs=1e-5),
+        )
+        starts.append(found.explained)
+    np.testing.assert_allclose(scipy.special.softmax(starts), own.predict_proba(X[None])[0], atol=1e-5)
+
+
+def test_both_classes_of_a_categorical_classifier_are_explained() -> None:
+    frame = made.frame()
+    own = xgboost.XGBClassifier(n_estimators=5, max_depth=3, max_cat_to_onehot=1, n_jobs=1, enable_categorical=True)
+    model = wrap(own.fit(frame, made.two()), background=frame.head(20))
+    for target, chance in enumerate(own.predict_proba(frame.iloc[[3]])[0]):
+        found = explainers.explain(model, frame.iloc[3], "tree_shap", target=target)
+        assert (found.unit, found.flavour) == ("log-odds", "tree path dependent")
+        assert scipy.special.expit(found.values.sum() + found.base_value) == pytest.approx(chance, abs=1e-5)
+
+
 def test_labels_that_do_not_exclude_one_another_have_a_probability_each(tmp_path) -> None:
     own = LINKED["catboost labels"][0]()
     model = open_file(saved(own, tmp_path, ".cbm"), trusted=CONTAINED)
