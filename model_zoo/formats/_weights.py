@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -207,22 +208,56 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 def _unknown(claims: Mapping[str, Claim], name: str) -> str:
     """What to say of weights that fit nothing that is known."""
     shapes = {key: one.shape for key, one in claims.items()}
-    near = recognition.nearest(shapes, 1)
+    kind = _layers.kind_of(shapes)
+    if kind:
+        return (
+            f"{name} looks like {kind}, and how its layers are connected is in the code that made it, not in these"
+            f" {len(claims)} tensors. {ELSE}"
+        )
+    near, prefix, inner = _nearest(shapes)
     beside = _layers.branches(shapes)
-    if beside and (not near or near[0].likeness < 0.6):
+    if beside and (near is None or near.likeness < 0.6):
         return (
             f"{name} has layers that lie beside one another ({', '.join(beside[:4])}), and how they are connected is in"
             f" the code that made it, not in these {len(claims)} tensors, which are of no family that is known. {ELSE}"
         )
     start = f"The architecture of {name} ({len(claims)} tensors, {short(next(iter(claims)))} ...) is not known"
-    if not near or near[0].likeness < 0.3:
+    if near is None or near.likeness < 0.3:
         return f"{start}, and no family comes near. {ELSE}"
-    differing = _differing(shapes, near[0].shapes())
-    more = f" and {len(differing) - MOST_SHOWN} more" if len(differing) > MOST_SHOWN else ""
+    told = _some(_differing(inner, near.shapes())) or "nothing"
+    if not prefix:
+        return f"{start}; nearest is {near.title}, which differs in {told}. {ELSE}"
+    rest = tuple(short(one) for one in shapes if not one.startswith(prefix))
+    extra = f", and beside it lie {_some(rest)}" if rest else ""
+    several = len({one.rpartition(".")[0] for one in rest}) > 1
+    one_head = " Make a model that returns one of its outputs alone, and export that." if several else ""
     return (
-        f"{start}; nearest is {near[0].title}, which differs in {', '.join(differing[:MOST_SHOWN]) or 'nothing'}{more}."
+        f"{start}; nearest to its part {short(prefix)!r} is {near.title}, which differs in {told}{extra}.{one_head}"
         f" {ELSE}"
     )
+
+
+def _nearest(shapes: Shapes) -> tuple[recognition.Near | None, str, Shapes]:
+    """The closest family; the prefix under which it lies in the file, and the shapes there."""
+    best: tuple[recognition.Near | None, str, Shapes] = (None, "", shapes)
+    prefix, inner = "", shapes
+    for _ in range(4):
+        for near in recognition.nearest(inner, 1):
+            if best[0] is None or near.likeness > best[0].likeness:
+                best = (near, prefix, inner)
+        counts = Counter(one.partition(".")[0] for one in inner if "." in one)
+        first, count = max(counts.items(), key=lambda one: one[1], default=("", 0))
+        if 2 * count <= len(inner) or first.isdigit():
+            break
+        prefix += f"{first}."
+        inner = {one[len(first) + 1 :]: shape for one, shape in inner.items() if one.startswith(f"{first}.")}
+    return best
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """The first few of many."""
+    more = f" and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else ""
+    return f"{', '.join(names[:MOST_SHOWN])}{more}"
 
 
 def parameters(network: Any) -> str:

@@ -179,6 +179,25 @@ SEVERAL = (  # two of one group lie beside one another
 )
 
 
+RECURRENT = {4: "an LSTM", 3: "a GRU", 1: "a recurrent layer"}  # by the gates of one step
+SHRINKING = {"down", "encoder", "enc", "downs", "contract"}
+GROWING = {"up", "ups", "upconv", "decoder", "dec", "expand", "upsample"}
+
+
+def kind_of(shapes: Shapes) -> str:
+    """What a network is for or made of, where its names tell that it is no chain: "a segmentation network"; else ""."""
+    words = {one for name in shapes for one in re.split(r"[._\d]+", name.lower())}
+    for name, shape in shapes.items():
+        if name.endswith("weight_hh_l0") and len(shape) == 2 and shape[1]:
+            layer = RECURRENT.get(shape[0] // shape[1], RECURRENT[1])
+            return f"an embedding with {layer}" if any(one.startswith("emb") for one in words) else layer
+    flat = any(len(shape) == 2 for shape in shapes.values())
+    maps = any(len(shape) == 4 for shape in shapes.values())
+    if maps and ("unet" in words or "segmentation" in words or (not flat and words & SHRINKING and words & GROWING)):
+        return "a segmentation network (one that answers for each pixel)"
+    return ""
+
+
 def branches(names: Iterable[str]) -> tuple[str, ...]:
     """Words in tensors' names by which layers lie beside one another: a shortcut, a gate, attention, two heads."""
     modules = (name.rpartition(".")[0].lower() for name in names)

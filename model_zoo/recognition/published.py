@@ -79,6 +79,17 @@ def _related(one: Architecture, entry: Entry, rank: int, all_: list[Entry]) -> A
         reason += f"; {fit}, with other colours, padding, pooling, epsilon or activation"
         reason += ", but less usually" * (rank == 0)
     score = 0.95 - 0.01 * rank
+    library, _, name = entry.id.partition("/")
+    padded = f"{library}/{name.removeprefix('tf_') if name.startswith('tf_') else f'tf_{name}'}"
+    if padded in differ:
+        one = dataclasses.replace(
+            one,
+            notes=(
+                *one.notes,
+                f"{entry.id} and {padded} have the same names and shapes and pad their pictures differently: those with"
+                f" tf_ as TensorFlow does. {entry.id} is taken; choose {padded} under architecture if yours is that.",
+            ),
+        )
     return dataclasses.replace(
         one,
         reason=f"{reason}. {one.reason}".strip(),
@@ -103,7 +114,12 @@ def _architectures(one: Entry, shapes: Shapes, around: str = "") -> Iterator[Arc
     resized = size if one.position and size != one.size else None
     settings = Settings(one.id, int(channels), resized)
     notes: tuple[str, ...] = ()
-    if one.others and int(channels) == 3:
+    if channels != 3:
+        notes = (
+            f"Pictures of {int(channels)} channel{'s' * (channels > 1)} have no usual mean and standard deviation, so"
+            " pixels are given as they are, from 0 to 1; give yours under mean and std if it was trained with others.",
+        )
+    elif one.others:
         notes = (
             "Photos are taken with the mean and standard deviation of its usual training"
             f" ({one.mean[0]:.3g} ... and {one.std[0]:.3g} ...); others of it in timm differ: give yours if you know"

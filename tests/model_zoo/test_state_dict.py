@@ -5,7 +5,7 @@ import argparse
 import numpy as np
 import pytest
 import torch
-from corpus_files.state_dicts import lightning, mnist, perceptron, published, stirred
+from corpus_files.state_dicts import lightning, mnist, of_timm, perceptron, published, stirred
 from safetensors.torch import save_file
 from torch import nn
 
@@ -32,6 +32,15 @@ def same(network, reference, shape):
     x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(network(x), reference(x), atol=1e-5, rtol=1e-5)
+
+
+class Branching(nn.Module):
+    """Layers that could be a chain by their shapes and are none."""
+
+    def __init__(self, **layers):
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
 
 
 # -- what is no model, each one sentence
@@ -129,6 +138,54 @@ def test_a_network_of_nobody_is_told_without_a_family(tmp_path):
         opened(saved(tmp_path, {"strange.thing": torch.ones(2, 3, 4), "other.thing": torch.ones(2, 3, 5)}))
 
 
+def test_two_heads_on_a_known_body_are_told_with_what_they_are(tmp_path):
+    body = {f"backbone.{name}": one for name, one in published("resnet18").state_dict().items() if "fc." not in name}
+    heads = {f"{name}.weight": torch.ones(count, 512) for name, count in (("age", 1), ("sex", 2))}
+    with pytest.raises(UserError) as caught:
+        opened(saved(tmp_path, body | heads))
+    said = str(caught.value)
+    assert "nearest to its part 'backbone.' is resnet18 of torchvision, which differs in fc.weight (absent" in said
+    assert "beside it lie age.weight, sex.weight. Make a model that returns one of its outputs alone" in said
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (
+            Branching(
+                down1=nn.Conv2d(3, 8, 3),
+                down2=nn.Conv2d(8, 16, 3),
+                up1=nn.ConvTranspose2d(16, 8, 2),
+                out=nn.Conv2d(8, 2, 1),
+            ),
+            "looks like a segmentation network",
+        ),
+        (
+            Branching(embedding=nn.Embedding(9, 4), lstm=nn.LSTM(4, 5), fc=nn.Linear(5, 2)),
+            "looks like an embedding with an LSTM",
+        ),
+        (Branching(rnn=nn.GRU(4, 5), fc=nn.Linear(5, 2)), "looks like a GRU"),
+    ],
+)
+def test_what_a_network_is_made_of_is_told_where_its_names_show_it(tmp_path, network, said):
+    with pytest.raises(UserError, match=rf"{said}.* torch\.jit\.save"):
+        opened(saved(tmp_path, network.state_dict()))
+
+
+def test_a_network_with_a_twin_of_another_padding_names_both(tmp_path):
+    found = opened(saved(tmp_path, of_timm("efficientnet_b0", 3).state_dict()))
+    note = next(one for one in found.notes if "pad their pictures differently" in one)
+    assert "timm/efficientnet_b0" in note
+    assert "timm/tf_efficientnet_b0" in note
+    assert "timm/tf_efficientnet_b0" in [one.id for one in found.choices]
+
+
+def test_five_channels_have_no_usual_colours(tmp_path):
+    found = read(saved(tmp_path, of_timm("resnet18", 3, in_chans=5).state_dict()))
+    assert (found.guess.channels, found.guess.mean, found.guess.std, found.problem) == (5, (), (), "")
+    assert any("from 0 to 1" in note for note in found.notes)
+
+
 def test_an_architecture_that_does_not_fit_is_told(tmp_path):
     with pytest.raises(UserError, match=r"do not fit torchvision/vgg11; they fit plain/mlp/relu"):
         opened(saved(tmp_path, perceptron().state_dict()), architecture="torchvision/vgg11")
@@ -197,15 +254,6 @@ def test_activations_are_a_choice_and_the_one_chosen_is_taken(tmp_path):
     assert all(one.reason for one in first.choices)
     assert any("ReLU is assumed" in note for note in first.notes)
     same(opened(file, architecture="plain/mlp/tanh").network, reference, (6,))
-
-
-class Branching(nn.Module):
-    """Layers that could be a chain by their shapes and are none."""
-
-    def __init__(self, **layers):
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
 
 
 def three(**more):
