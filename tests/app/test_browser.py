@@ -271,7 +271,7 @@ def test_a_stranger_s_checkpoint_from_the_drop_zone_to_grad_cam(page: Any, check
     still(page)
     page.get_by_role("button", name="Use this model").click()
     page.locator(".as-headline", has_text="Give <b>flowers a photo").wait_for()
-    page.locator(".st-key-thumb-coffee button").click()
+    page.get_by_role("button", name="A cup of coffee").click()
     page.locator(".as-bars").wait_for()
     page.locator(".as-headline + .as-quiet", has_text="<b>flowers on coffee.jpg").wait_for()
     ask(page, "Grad-CAM")
