@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from typing import Literal
 
 import streamlit as st
@@ -30,7 +31,8 @@ def plain(text: object) -> str:
 def sentence(text: str) -> str:
     """A sentence as escaped HTML; the lines below its first are code to copy."""
     first, _, code = text.partition("\n")
-    return escape(first) + (f'<pre class="as-code"><code>{escape(code)}</code></pre>' if code.strip() else "")
+    code = textwrap.dedent(code).strip("\n")
+    return escape(first) + (f'<pre class="as-code"><code>{escape(code)}</code></pre>' if code else "")
 
 
 def notice(text: str, kind: Literal["error", "warning", "info"] = "error") -> None:

@@ -192,7 +192,7 @@ def test_a_file_dropped_just_as_the_form_went_away_changes_nothing(runtime) -> N
 def test_a_refused_file_can_be_removed_and_leads_nowhere(runtime) -> None:
     drop("whole.pt")
     id = only(runtime)
-    runtime.kept[id] = replace(runtime.kept[id], problem="whole.pt is a <pickle>; save it so:\ntorch.save(x, 'y')")
+    runtime.kept[id] = replace(runtime.kept[id], problem="whole.pt is a <pickle>; save it so:\n    torch.save(x, 'y')")
     at = open_screen("models")
     assert "It could not be opened: whole.pt is a &lt;pickle&gt;" in html(at)
     assert '<pre class="as-code"><code>torch.save(x, &#x27;y&#x27;)</code></pre>' in html(at)
