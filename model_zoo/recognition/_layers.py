@@ -8,7 +8,7 @@ and offered beside the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +169,7 @@ def placements(layers: tuple[Layer, ...]) -> tuple[bool, ...]:
     return (False,) if active(layers) == active(layers, True) else (False, True)
 
 
-BESIDE = {"skip", "shortcut", "downsample", "residual", "resblock", "gate", "gating", "attn", "attention", "qkv"}
+BESIDE = {"res", "skip", "shortcut", "downsample", "residual", "resblock", "gate", "gating", "attn", "attention", "qkv"}
 SEVERAL = (  # two of one group lie beside one another
     {"q", "k", "v", "query", "key", "value", "keys", "values", "queries"},
     {"actor", "critic", "policy", "value", "advantage", "reward"},
@@ -198,15 +198,25 @@ def kind_of(shapes: Shapes) -> str:
     return ""
 
 
-def branches(names: Iterable[str]) -> tuple[str, ...]:
-    """Words in tensors' names by which layers lie beside one another: a shortcut, a gate, attention, two heads."""
-    modules = (name.rpartition(".")[0].lower() for name in names)
+def branches(shapes: Shapes) -> tuple[str, ...]:
+    """By what layers lie beside one another: names of shortcuts, gates, attention or two heads; blocks as in a ResNet."""
+    modules = (name.rpartition(".")[0].lower() for name in shapes)
     words = dict.fromkeys(one for name in modules for one in re.split(r"[._\d]+", name) if one)
     found = [one for one in words if one in BESIDE]
     for group in SEVERAL:
         both = [one for one in words if one in group]
         found += both if len(both) > 1 else []
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys((*found, *_blocks(shapes))))
+
+
+def _blocks(shapes: Shapes) -> tuple[str, ...]:
+    """Numbered modules of several named layers that give as much as they take, as what is added to its input does."""
+    blocks: dict[str, list[Shape]] = {}
+    for name, shape in shapes.items():
+        home, _, layer = name.rpartition(".")[0].rpartition(".")
+        if len(shape) in (2, 4) and not layer.isdigit() and re.search(r"\d$", home):
+            blocks.setdefault(home, []).append(shape)
+    return tuple(home for home, inside in blocks.items() if len(inside) > 1 and inside[0][1] == inside[-1][0])
 
 
 def activations(layers: tuple[Layer, ...]) -> tuple[str, ...]:
@@ -219,7 +229,10 @@ def notes(layers: tuple[Layer, ...], activation: str, other: bool = False) -> tu
     if not activation:
         return ()
     after = ", ".join(one.name for one, on in zip(layers, active(layers, other), strict=True) if on)
+    named = [] if all(one.number is not None for one in layers) else [one.name for one in layers]
+    in_order = f"Its layers are taken one after the other as they lie in the file: {', '.join(named)}."
     return (
+        *([in_order] if named else []),
         f"The file does not say which activation lies between its layers; {activation} is assumed, after {after}."
         " Choose another under architecture if yours differs.",
     )

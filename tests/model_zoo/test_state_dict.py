@@ -264,6 +264,10 @@ def three(**more):
     ("network", "said"),
     [
         (Branching(**three(skip=nn.Conv2d(8, 8, 1))), r"beside one another \(skip\)"),
+        (
+            Branching(**three(block1=Branching(conv1=nn.Conv2d(8, 8, 3), conv2=nn.Conv2d(8, 8, 3)))),
+            r"beside one another \(block1\)",
+        ),
         (Branching(q=nn.Linear(8, 8), k=nn.Linear(8, 8), v=nn.Linear(8, 8), out=nn.Linear(8, 2)), r"\(q, k, v\)"),
         (Branching(up=nn.Linear(8, 8), gate=nn.Linear(8, 8), out=nn.Linear(8, 2)), r"\(gate\)"),
         (
