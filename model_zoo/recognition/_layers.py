@@ -199,7 +199,7 @@ def kind_of(shapes: Shapes) -> str:
 
 
 def branches(shapes: Shapes) -> tuple[str, ...]:
-    """By what layers lie beside one another: names of shortcuts, gates, attention or two heads; blocks as in a ResNet."""
+    """By what layers lie beside one another: names of shortcuts, gates, attention, two heads; blocks of a ResNet."""
     modules = (name.rpartition(".")[0].lower() for name in shapes)
     words = dict.fromkeys(one for name in modules for one in re.split(r"[._\d]+", name) if one)
     found = [one for one in words if one in BESIDE]
