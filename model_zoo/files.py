@@ -124,6 +124,7 @@ class Opened:
     notes: sentences for the person about how it was opened ("explained as a black box, since ...").
     choices: other readings, the one taken first, where the file is ambiguous.
     uncertain: nothing in the file speaks for the first of the choices, so the owner has to choose one.
+    usual: how pictures are prepared in `guess` is what is usual for its architecture, and no word of the file.
     input: how it takes its input, where the format knows more than Facts can say; else made from the facts.
     settle: called with the first input x, to compare a converted model with the original: None, or the network to take
         instead and a note why; UserError stops it.
@@ -135,6 +136,7 @@ class Opened:
     notes: tuple[str, ...] = ()
     choices: tuple[Choice, ...] = ()
     uncertain: bool = False
+    usual: bool = False
     input: Any = None
     settle: Callable[[Any], tuple[Any, str] | None] | None = None
 

@@ -92,7 +92,7 @@ def read(file: ModelFile, said: Facts | None = None, trusted: Collection[Trust] 
         notes=opened.notes,
         choices=opened.choices,
         uncertain=opened.uncertain,
-        assumed=() if opened.input is not None else assumed(opened.guess),
+        assumed=() if opened.input is not None else assumed(_said_of_it(opened)),
         own_input=opened.input is not None,
     )
     if reading.required:
@@ -232,6 +232,12 @@ def completed(guess: Facts) -> Facts:
     if guess.modality == "text":
         return guess.over(Facts(limit=LIMIT))
     return guess
+
+
+def _said_of_it(opened: Opened) -> Facts:
+    """A guess without what only its architecture suggests."""
+    unsaid = {"mean": (), "std": (), "scale": None, "crop": None, "resample": Facts().resample}
+    return dataclasses.replace(opened.guess, **unsaid) if opened.usual else opened.guess  # type: ignore[arg-type]
 
 
 def assumed(guess: Facts) -> tuple[str, ...]:

@@ -88,6 +88,7 @@ def network_of(weights: Weights, said: Facts, name: str) -> Opened:
         notes=(*notes, *stripped, *read, *one.notes),
         choices=choices if len(choices) > 1 or one.guessed else (),
         uncertain=one.guessed,
+        usual=True,
         input=one.input,
     )
 

@@ -209,3 +209,11 @@ def test_what_is_usual_is_told_from_what_the_file_says():
     assert set(opening.assumed(Facts(modality="image"))) == {"size", "mean", "std", "resample", "crop"}
     assert opening.assumed(Facts(modality="text")) == ("limit",)
     assert opening.assumed(Facts()) == ()
+
+
+def test_bare_weights_do_not_say_how_pictures_are_normalised(tmp_path):
+    from model_zoo import vision
+
+    path = tmp_path / "net.pth"
+    torch.save(vision.torchvision().models.resnet18(num_classes=7).state_dict(), path)
+    assert {"mean", "std", "crop"} <= set(opening.read(ModelFile(path), trusted=opening.CONTAINED).assumed)
