@@ -244,7 +244,8 @@ def sentence(error: BaseException) -> str:
     if full or "DefaultCPUAllocator" in str(error):
         return "The device ran out of memory. Use a smaller input, close other programs, or choose another device."
     kind = type(error).__name__
-    return f"Computing this failed with an unexpected {kind}; the worker's log in the workspace has the details."
+    where = "the workers' logs, in the folder logs of the workspace, have the details"
+    return f"Computing this failed with an unexpected {kind}; {where}."
 
 
 if __name__ == "__main__":
