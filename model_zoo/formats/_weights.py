@@ -106,14 +106,13 @@ def _recognised(claims: Mapping[str, Claim]) -> tuple[dict[str, Claim], tuple[Ar
             break
         rest = [name for name in tried if not name.startswith(prefix)]
         tried = {name[len(prefix) :]: one for name, one in tried.items() if name.startswith(prefix)}
-        notes.append(
-            f"The prefix {short(prefix)!r} was taken off"
-            + (
-                f", and {len(rest)} tensors without it were left out ({', '.join(map(short, rest[:2]))})."
-                if rest
-                else "."
-            )
+        shown = ", ".join(map(short, rest[:2]))
+        left = (
+            f", and {len(rest)} tensor{'s were' if len(rest) > 1 else ' was'} left out beside it ({shown})"
+            if rest
+            else ""
         )
+        notes.append(f"The prefix {short(prefix)!r} was taken off{left}.")
     return dict(claims), (), ()
 
 

@@ -232,7 +232,7 @@ def test_what_was_undone_is_told(tmp_path):
     found = opened(saved(tmp_path, lightning(mnist().state_dict(), None)))
     said = " ".join(found.notes)
     assert "'state_dict' in the checkpoint" in said
-    assert "The prefix 'model.' was taken off, and 1 tensors without it were left out (criterion.weight)" in said
+    assert "The prefix 'model.' was taken off, and 1 tensor was left out beside it (criterion.weight)" in said
 
 
 def test_a_weight_beside_the_prefix_that_may_matter_is_never_dropped(tmp_path):
