@@ -174,6 +174,8 @@ def test_serve_passes_on_what_the_operator_says(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "execv", lambda path, arguments: None)
     monkeypatch.setattr(serve, "free", lambda port: True)
     monkeypatch.setenv(config.WORKSPACE, str(tmp_path))
+    for name in (config.SHARED, config.MODELS, config.MEMORY, config.QUOTA, config.ALLOW_CODE):
+        monkeypatch.setenv(name, "")  # so that what the command sets ends with this test
     arguments = ["serve", "--shared", "--models", str(tmp_path), "--memory", "6", "--quota", "2.5", "--no-browser"]
     code, _, err = run(capsys, *arguments, "--allow-pickles-that-run-code")
     assert code == 0
@@ -181,5 +183,3 @@ def test_serve_passes_on_what_the_operator_says(capsys, tmp_path, monkeypatch):
     given = {name: os.environ[name] for name in (config.SHARED, config.MODELS, config.MEMORY, config.QUOTA)}
     assert given == {config.SHARED: "1", config.MODELS: str(tmp_path), config.MEMORY: "6", config.QUOTA: "2.5"}
     assert os.environ[config.ALLOW_CODE] == "1"
-    for name in (config.SHARED, config.MODELS, config.MEMORY, config.QUOTA, config.ALLOW_CODE):
-        monkeypatch.delenv(name)

@@ -225,11 +225,15 @@ def test_interrupting_cancels_and_the_worker_is_free_again(table):
     assert time.monotonic() - began < 10
 
 
-def test_a_run_hears_how_far_it_is_and_can_stop(table):
-    row, seen, stopped = {"a": 7.0, "b": 0, "c": 0, "d": 0}, [], threading.Event()
+def test_a_run_hears_how_far_it_is_and_can_stop(folder):
+    """On more samples than a worker can compute before it hears that nobody wants them."""
+    seen, stopped = [], threading.Event()
     run = Run(on_progress=lambda done, total: (seen.append((done, total)), stopped.set()), stop=stopped.is_set)
-    with pytest.raises(Cancelled):
-        explainers.explain(table, row, "integrated_gradients", steps=512, run=run)
+    with (
+        explainers.open_model(folder / "Photo net.ts", modality="image", size=(24, 24)) as model,
+        pytest.raises(Cancelled),
+    ):
+        explainers.explain(model, folder / "cat.png", "lime", num_samples=20_000, run=run)
     assert seen
     assert all(0 <= done <= total for done, total in seen)
 
