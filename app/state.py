@@ -87,7 +87,7 @@ def owner() -> str:
 def keep_owner() -> None:
     """Write the cookie where the browser has none yet; the script carries nothing that a person typed."""
     if st.context.cookies.get(COOKIE) != owner():
-        st.html(
+        st.container(key="as-cookie").html(
             f"<script>document.cookie = '{COOKIE}={owner()}; path=/; max-age=31536000; samesite=strict'</script>",
             unsafe_allow_javascript=True,
         )

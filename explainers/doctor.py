@@ -20,6 +20,7 @@ from model_zoo.discovery import Broken, discover
 from model_zoo.types import Sample, UserError
 
 if TYPE_CHECKING:
+    from explainers.types import Method
     from model_zoo.model import Model
 
 MOST_PARTS = 5000  # layers that are listed
@@ -63,9 +64,15 @@ def examine(model: Model, raw: Any = None, name: str = "") -> Diagnosis:
         backward=backward,
         device=str(model.device),
         parts=parts,
-        methods=tuple(Suited(one.id, one.title, one.why_not(model.card) or "") for one in registry.methods()),
+        methods=tuple(Suited(one.id, one.title, _reason(one, model, sample)) for one in registry.methods()),
         findings=findings,
     )
+
+
+def _reason(method: Method, model: Model, sample: Sample) -> str:
+    """Why a method does not apply to this model, or would be wrong for it; empty where it does."""
+    with model.frozen():
+        return method.why_not(model.card) or method.refuses(model, sample) or ""
 
 
 def made_up(model: Model) -> Sample:

@@ -74,7 +74,7 @@ def explain(
     with torch.inference_mode(False), model.frozen(), exact_arithmetic():
         spec = registry.method(method)
         sample = model.sample(sample)  # before anything is asked of the card: a wrapped model's is complete only now
-        reason = spec.why_not(model.card)
+        reason = spec.why_not(model.card) or spec.refuses(model, sample)
         if reason:
             raise UserError(reason)
         if layer is not None:

@@ -11,7 +11,7 @@ from explainers.types import Method
 from model_zoo.discovery import Broken, discover
 from model_zoo.types import UserError
 
-ORDER = ("gradient", "attention", "perturbation", "shapley", "surrogate")
+ORDER = ("gradient", "activation", "attention", "perturbation", "shapley", "surrogate")
 
 
 def methods() -> tuple[Method, ...]:

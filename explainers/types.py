@@ -175,7 +175,8 @@ class NoParams:
 
 Explain = Callable[["Model", Sample, Target, Players, Reference, Any, "Run"], Attribution]
 Absence = Literal["none", "baseline", "background"]
-Family = Literal["gradient", "perturbation", "shapley", "surrogate", "attention"]
+Family = Literal["gradient", "activation", "attention", "perturbation", "shapley", "surrogate"]
+Refuses = Callable[["Model", Sample], "str | None"]
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ class Method:
     flavour: Callable[[Any, Reference | None], str] = lambda params, reference: ""
     evaluations: Callable[[Any, int, int], int] = lambda params, players, rows: 1  # forecast: (params, players, rows)
     effort: str = ""  # the parameter that buys accuracy with evaluations
+    refuses: Refuses = lambda model, sample: None  # why it would be wrong for this model and input, in a sentence
 
     def why_not(self, card: ModelCard) -> str | None:
         """None if the method applies to this model, else a sentence."""

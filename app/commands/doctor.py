@@ -7,7 +7,7 @@ from typing import Any
 
 from app import broken, given, terminal
 from app.commands import naming
-from app.components.sizes import size
+from app.saying import checkup
 from explainers.diagnosis import Diagnosis, Part
 from explainers.runtime.types import COMMAND_LINE, Host
 from explainers.verdicts import MARKS
@@ -46,17 +46,9 @@ def doctor(chosen: argparse.Namespace) -> None:
 def shown(found: Diagnosis, layers: int = LAYERS) -> str:
     """A diagnosis as text."""
     lines = [terminal.paragraph(f"{found.card.title}, run once on {found.sample}, on {found.device}"), ""]
-    about = {
-        "takes": found.takes,
-        "returns": found.returns,
-        "parameters": f"{found.parameters:,} ({size(found.weights)} with buffers)" if found.parameters else "",
-        "memory": f"{size(found.memory)} more at its peak, for one input" if found.memory else "",
-        "time": f"{found.seconds:.3g} s forward"
-        + (f", {found.backward:.3g} s with the gradient" * bool(found.backward)),
-    }
-    lines += [terminal.table((f"  {name}", value) for name, value in about.items() if value), ""]
+    lines += [terminal.table((f"  {name.lower()}", value) for name, value in checkup.figures(found).items()), ""]
     for one in found.findings:
-        sentence = one.sentence.replace("**", "") + (f" Mended: {one.repair}" if one.repair else "")
+        sentence = checkup.sentence(one).replace("**", "")
         lines.append(terminal.paragraph(f"  {MARKS[one.verdict].sign} {one.label}: {sentence}", "    "))
     able = [one for one in found.methods if not one.reason]
     lines += ["", "Explained by:", terminal.table((f"  {one.method}", one.note or one.title) for one in able)]

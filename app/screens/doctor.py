@@ -9,8 +9,8 @@ from app.backend import shared
 from app.components import belongings, choosing, evidence, layers
 from app.components.inputs import best
 from app.components.markup import escape, notice
-from app.components.sizes import size
 from app.components.waiting import follow, ready
+from app.saying import checkup
 from app.screens import Page
 from app.state import Selection
 from explainers.diagnosis import Diagnosis, Finding, Suited
@@ -27,6 +27,7 @@ def render() -> None:
     known = choosing.cards()
     chosen = _chosen(known)
     card = known[chosen]
+    head = st.container(key="doctor-title")
     with st.container(horizontal=True, vertical_alignment="bottom", key="doctor-head"):
         st.session_state["doctor/model"] = chosen
         st.selectbox(
@@ -35,17 +36,19 @@ def render() -> None:
         digest = _input(card)
     asked = shared().doctor(state.owner(), chosen, digest)
     if not ready(asked):
-        st.html(f'<h1 class="as-headline">Examining {escape(card.title)} …</h1>')
+        head.html(f'<h1 class="as-headline">Examining {escape(card.title)} …</h1>')
         st.skeleton(height=240)
         follow(asked, timed=True)
         return
     try:
         found = asked.result()
     except UserError as error:
-        st.html(f'<h1 class="as-headline">{escape(card.title)} could not be examined</h1>')
+        head.html(f'<h1 class="as-headline">{escape(card.title)} could not be examined</h1>')
         notice(str(error))
         st.button("Try again", key="act/again", icon=":material/refresh:", on_click=shared().forget_failures)
         return
+    with head:
+        _headline(found)
     _draw(found, chosen in choosing.mine())
 
 
@@ -93,7 +96,7 @@ def _input(card: ModelCard) -> str | None:
     return None if chosen == MADE_UP else str(chosen)
 
 
-def _draw(found: Diagnosis, own: bool) -> None:
+def _headline(found: Diagnosis) -> None:
     bad = sum(one.verdict in KNOWN for one in found.findings)
     able = [one for one in found.methods if not one.reason]
     text = f"{found.card.title} can be explained by {len(able)} method{'' if len(able) == 1 else 's'}"
@@ -102,6 +105,9 @@ def _draw(found: Diagnosis, own: bool) -> None:
         f'<h1 class="as-headline">{escape(text)}</h1><div class="as-quiet">'
         f"{escape(f'Run once on {found.sample}, on {found.device}')}</div>"
     )
+
+
+def _draw(found: Diagnosis, own: bool) -> None:
     with st.container(horizontal=True, key="doctor-go"):
         if st.button("Explain it", key="act/explain", icon=":material/search_insights:", type="primary"):
             current = state.current()
@@ -121,24 +127,10 @@ def _draw(found: Diagnosis, own: bool) -> None:
 
 
 def _figures(found: Diagnosis) -> str:
-    """Takes, returns, parameters, memory and seconds."""
-    seconds = f"{_seconds(found.seconds)} forward"
-    seconds += f", {_seconds(found.backward)} with the gradient" if found.backward else ""
-    rows = {
-        "Takes": found.takes,
-        "Returns": found.returns,
-        "Parameters": f"{found.parameters:,}, {size(found.weights)} with buffers" if found.parameters else "",
-        "Memory": f"{size(found.memory)} more at its peak, for one input" if found.memory else "",
-        "Time": seconds,
-    }
-    body = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows.items() if value
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in checkup.figures(found).items()
     )
-    return f'<dl class="as-figures">{body}</dl>'
-
-
-def _seconds(value: float) -> str:
-    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+    return f'<dl class="as-figures">{rows}</dl>'
 
 
 def _findings(findings: tuple[Finding, ...]) -> str:
@@ -151,8 +143,7 @@ def _findings(findings: tuple[Finding, ...]) -> str:
 
 
 def _mark(one: Finding, opened: bool) -> str:
-    sentence = one.sentence + (f" **Mended**: {one.repair.rstrip('.')}." if one.repair else "")
-    return evidence.mark(Check(one.id, one.label, one.verdict, sentence), opened)
+    return evidence.mark(Check(one.id, one.label, one.verdict, checkup.sentence(one)), opened)
 
 
 def _methods(methods: tuple[Suited, ...]) -> str:

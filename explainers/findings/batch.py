@@ -30,26 +30,14 @@ def _look(patient: Patient) -> Finding | None:
     size = max(float(np.abs(patient.scores).max()), 1e-12)
     if apart <= NOISE * size:
         return _found(Verdict.GOOD, f"Its scores are the same alone and among others (within {apart:.1g}).")
-    norms = [
-        name
-        for name, part in ([] if patient.module is None else patient.module.named_modules())
-        if getattr(part, "running_mean", 0) is None and hasattr(part, "track_running_stats")
-    ]
-    cause = (
-        f" Its batch norm {norms[0]} has no statistics of the training data and uses those of the batch."
-        if norms and hasattr(patient.module, "named_modules") and _is_batch_norm(patient, norms[0])
-        else ""
-    )
+    parts = [] if patient.module is None else patient.module.named_modules()
+    norms = [name for name, part in parts if "BatchNorm" in type(part).__name__ and part.running_mean is None]
+    cause = f" Its batch norm {norms[0]} has no statistics of the training data and uses the batch's." if norms else ""
     return _found(
         Verdict.BAD,
         f"Beside other inputs its scores change by up to {apart:.3g} (scores up to {size:.3g}), so what is explained"
         f" depends on the batch.{cause}",
     )
-
-
-def _is_batch_norm(patient: Patient, name: str) -> bool:
-    assert patient.module is not None
-    return "BatchNorm" in type(patient.module.get_submodule(name)).__name__
 
 
 def _found(verdict: Verdict, sentence: str) -> Finding:

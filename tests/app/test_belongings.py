@@ -162,7 +162,7 @@ def test_the_check_up_says_what_was_found(runtime) -> None:
         "11,180,103, 42.6 MiB with buffers",
         "31 ms forward, 80 ms with the gradient",
         "They <b>reach</b> the input.",
-        "One &lt;ReLU&gt; is used twice. <b>Mended</b>: It was split; outputs are equal.",
+        "One &lt;ReLU&gt; is used twice. <b>Repair</b>: It was split; outputs are equal.",
         "on &lt;layer4&gt;",
         "It needs an ensemble of decision &lt;trees&gt;.",
         "Basic&lt;Block&gt;",

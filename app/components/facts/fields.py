@@ -40,3 +40,8 @@ class Fields:
             if self.key(name) not in st.session_state or self.get(name) == before.get(name):
                 self.put(name, value)
         self.put("suggested", {**before, **values})
+
+
+def box(names: int) -> int:
+    """The height in pixels of a box for names, one a line: three to seven of them are seen at once."""
+    return 41 + 25 * min(max(names, 3), 7)

@@ -53,7 +53,7 @@ def draw(at: Fields) -> None:
         return
     given: Facts = at.get("given")
     odd = (given.channels or 3) not in (1, 3)
-    height, width, colours, _ = st.columns([2, 2, 3, 1], vertical_alignment="bottom")
+    height, width, colours, _ = st.columns([2, 2, 3, 1])
     most = max(LARGEST, *(given.size or (0,)))
     assumed = at.get("assumed", ())
     mark = " (guessed)" if "size" in assumed else ""

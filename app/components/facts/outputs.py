@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import saying
 from app.components import receiving
-from app.components.facts.fields import Fields
+from app.components.facts.fields import Fields, box
 from app.components.markup import caption
 from model_zoo.facts import Facts
 from model_zoo.types import Output, Task, UserError
@@ -51,7 +51,7 @@ def draw(at: Fields, outputs: int | None) -> None:
     st.text_area(
         f"{'Names of its values' if regression(at) else 'Class names'}, in the order of the outputs",
         key=at.key("labels"),
-        height=216,  # seven names, one a line
+        height=box(outputs or 0),
         placeholder="cat, dog, fish … or one a line; left empty, they are called class 0, class 1 …",
     )
     with st.container(horizontal=True, vertical_alignment="center", key=f"names-{at.upload}"):

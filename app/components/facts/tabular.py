@@ -8,12 +8,12 @@ import streamlit as st
 
 from app import saying
 from app.components import receiving
-from app.components.facts.fields import Fields
+from app.components.facts.fields import Fields, box
 from app.components.markup import caption
 from model_zoo.facts import Facts
 from model_zoo.types import Column, UserError
 
-SHOWN = 200  # columns
+SHOWN, FEW = 200, 8  # columns; those that need no scrolling
 PREDICTED = ("target", "label", "class", "y", "outcome", "prediction")  # names of a column that is no feature
 
 
@@ -40,7 +40,7 @@ def draw(at: Fields) -> None:
         st.text_area(
             "Feature names, in the order that the model takes them",
             key=at.key("features"),
-            height=110,
+            height=box(len(at.get("columns") or ())),
             placeholder="age, income, debt … or how many there are: 20",
         )
         caption("A CSV is better: methods that compare with the data need some of its rows.")
@@ -48,9 +48,8 @@ def draw(at: Fields) -> None:
     names = [one.name for one in table.columns]
     st.multiselect("Columns that the model takes, in the order of the file", names, key=at.key("taken"))
     chosen = [one for one in table.columns if one.name in at.get("taken")]
-    st.dataframe(
-        [_shown(one) for one in chosen[:SHOWN]], hide_index=True, height=min(320, 38 + 35 * len(chosen[:SHOWN]))
-    )
+    rows = [_shown(one) for one in chosen[:SHOWN]]
+    st.dataframe(rows, hide_index=True, height=320 if len(rows) > FEW else "content")
     if any(one.kind == "category" for one in chosen):
         named = _from_model(at) and any(one.categories for one in at.get("columns") or ())
         first = "Categories are those that the model's file names, in its order; after them come others"
