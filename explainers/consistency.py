@@ -109,9 +109,11 @@ def _values(found: Explanation) -> bool:
 
 
 def _prediction(said: Prediction, found: Explanation) -> bool:
-    count, shares = len(found.card.labels), said.probabilities
+    count, shares, target = len(found.card.labels), said.probabilities, found.target
+    outputs = (target.index, *target.also, *(() if target.against is None else (target.against,)))
     return (
-        0 <= found.target.index < count == len(said.labels)
+        all(0 <= one < count for one in outputs)
+        and count == len(said.labels)
         and said.raw.ndim == 1
         and _finite(said.raw, said.raw.shape)
         and (len(said.raw) == count if shares is None else _finite(shares, (count,)))

@@ -45,8 +45,10 @@ def explain(
     sample: Any,
     method: str = "integrated_gradients",
     *,
-    target: int | str | Target | None = None,
+    target: Any = None,
     output: str | None = None,
+    against: int | str | None = None,
+    at: Any = None,
     baseline: Any = None,
     background: Any = None,
     players: str | Players | None = None,
@@ -59,7 +61,10 @@ def explain(
     """Explain one prediction of a model by one method.
 
     sample: a Sample, or anything that model.sample() reads.
-    target: a class by number or name; None explains the predicted class.
+    target: a class by number or name, several of them to be added, or a Target; None explains the predicted class.
+    against: a class that it is compared with, "runner_up" for the next likely one: why this rather than that.
+    at: where, for a model that says something of every token, pixel or step: a position, a slice (one an axis) or a
+        mask, over which the number is summed; None sums over all of them.
     output: "logit", "probability" or "value"; None is what the model itself returns.
     baseline: what absence means, one row: a name, a number, an array like x; None is the input's own default.
     background: rows to average over; a method that compares with one baseline takes their mean. None is the model's
@@ -83,13 +88,13 @@ def explain(
         run = _seeded(run or Run(), seed)
         began = time.perf_counter()
         run.evaluator = Evaluator(model, run, batches, sample.x.size)
-        prediction = model.predict(sample)
+        prediction, asked_for = _aimed(model, sample, target, output, against, at)
         asked = _Asked(
             spec,
             model,
             sample,
             prediction,
-            targets.resolve(model.card, prediction, target, output),
+            asked_for,
             _players(model, sample, spec, players, settings),
             _reference(model, sample, spec, baseline, background),
             settings,
@@ -199,6 +204,19 @@ def exact_arithmetic() -> Iterator[None]:
 def evidence(found: Found) -> tuple[Check, ...]:
     """Every check of the panel, in order."""
     return tuple(check.judge(found) for check in registry.checks())
+
+
+def _aimed(
+    model: Model, sample: Sample, target: Any, output: str | None, against: Any, at: Any
+) -> tuple[Prediction, Target]:
+    """What the model says, at the positions that are asked for, and which number of it is explained."""
+    raw = model.raw(sample)
+    places, where = targets.places(at, raw.shape[1:], model.card)
+    if isinstance(target, Target):
+        places = target.places
+    chosen = raw.reshape(len(raw), -1)[:, list(places)] if places else raw
+    prediction = targets.prediction(chosen, model.card)
+    return prediction, targets.resolve(model.card, prediction, target, output, against, places, where)
 
 
 def _seeded(run: Run, seed: Any) -> Run:

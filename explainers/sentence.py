@@ -82,15 +82,29 @@ def capital(label: str) -> str:
 
 def _opening(explanation: Explanation) -> str:
     found, target = explanation.prediction, explanation.target
+    if target.against is not None or target.also:
+        return (
+            f"Why {target.label}" if _asks_why(explanation) else capital(f"{target.label}: {_explained(explanation)}")
+        )
     if found.probabilities is None or found.top == target.index:
         return headline(explanation.card, found, target.index)
     share, best = (percent(float(found.probabilities[index])) for index in (target.index, found.top))
     return f"Why {target.label} ({share}), when the model says {found.labels[found.top]} ({best})"
 
 
+def _asks_why(explanation: Explanation) -> bool:
+    """Whether the sentence begins with 'Why': of a class that is not predicted, or of one rather than another."""
+    found, target = explanation.prediction, explanation.target
+    return found.probabilities is not None and (target.against is not None or found.top != target.index)
+
+
+def _explained(explanation: Explanation) -> str:
+    return f"{number(explanation.explained)} {explanation.unit}".strip()
+
+
 def _because(explanation: Explanation) -> str:
     """The reason, with the comma or colon that joins it to the opening."""
-    found, target = explanation.prediction, explanation.target
+    found = explanation.prediction
     case = None if _nothing(explanation) else _case(explanation)
     if case is None or not (case.speaks or case.against):
         return f": no {PARTS.get(explanation.sample.modality, 'column')} stands out"
@@ -98,7 +112,7 @@ def _because(explanation: Explanation) -> str:
         return f", {_link(explanation)} {_join(case.speaks)}"
     if found.probabilities is None:
         return _value(case)
-    why = found.top != target.index
+    why = _asks_why(explanation)
     if case.gain >= case.loss:
         tail = f"; {_join(case.against)} spoke against it" if case.against else ""
         return f"{':' if why else ','} mainly because of {_join(case.speaks)}{tail}"

@@ -18,7 +18,7 @@ from torch.autograd.function import BackwardCFunction
 
 from model_zoo import lookup
 from model_zoo.modalities.text import TextInput
-from model_zoo.model import Model
+from model_zoo.model import Model, arranged
 from model_zoo.probe.watch import graph
 from model_zoo.types import Capability, Output, Task, UserError, quoted
 
@@ -46,7 +46,10 @@ class Wish:
         with model.frozen():
             scores, can = run(model, rows)
         title = model.card.title
-        if scores.ndim != 2 or len(scores) != 2:
+        binary = self.task == "binary"
+        width = 1 if binary else None if self.names is None else len(self.names)
+        scores = arranged(scores, model.card.modality, width)
+        if scores.ndim < 2 or len(scores) != 2 or not scores.numel():
             raise UserError(
                 f"{title} is expected to return scores (n, outputs) for n inputs; for 2 inputs it returned the shape"
                 f" {tuple(scores.shape)}. Return one row of scores for each input."

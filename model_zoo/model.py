@@ -107,7 +107,10 @@ class Model:
         return found.to(self.device, torch.long if ids else self.dtype, copy=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Scores (n, outputs) of inputs (n, *x.shape); UserError if it fails or does not match the labels."""
+        """Scores (n, outputs) of inputs (n, *x.shape); UserError if it fails or does not match the labels.
+
+        A network that says something of every token, pixel or step gives (n, outputs, *positions).
+        """
         try:
             scores = self.outputs(inputs)
         except (UserError, torch.OutOfMemoryError, MemoryError):
@@ -118,7 +121,8 @@ class Model:
                 f" it said: {quoted(error)}. Give inputs of the shape and kind that it was trained on."
             ) from error
         width = 1 if self.card.task == "binary" else len(self.card.labels)
-        if scores.shape != (len(inputs), width):
+        scores = arranged(scores, self.card.modality, width)
+        if scores.shape[:2] != (len(inputs), width):
             raise UserError(
                 f"{self.card.title} was expected to return scores of shape ({len(inputs)}, {width}) for its"
                 f" {len(self.card.labels)} labels; it returned {tuple(scores.shape)}."
@@ -168,17 +172,32 @@ class Model:
 
     def predict(self, sample: Any) -> Prediction:
         """Scores and class probabilities of one sample, or of what sample() reads."""
+        return targets.prediction(self.raw(sample), self.card)
+
+    def raw(self, sample: Any) -> np.ndarray:
+        """What the network returns for one sample: float64 (outputs,) or (outputs, *positions)."""
         if not isinstance(sample, Sample):
             sample = self.sample(sample)
         with torch.no_grad(), self.frozen():
-            scores = self.forward(self.tensor(sample.x[None]))
-        return targets.prediction(scores[0].cpu().double().numpy(), self.card)
+            return self.forward(self.tensor(sample.x[None]))[0].cpu().double().numpy()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Evaluation mode without parameter gradients, and the model as it was afterwards."""
         with evaluating(self.network):
             yield
+
+
+def arranged(scores: torch.Tensor, modality: str, width: int | None = None) -> torch.Tensor:
+    """Scores with positions as (n, outputs, *positions): a text's tokens come before their labels, a picture's after.
+
+    width: how many outputs there are, where that is known: then it tells which axis is theirs.
+    """
+    if scores.ndim < 3:
+        return scores
+    fits = [axis for axis in (1, scores.ndim - 1) if width is None or scores.shape[axis] == width]
+    last = scores.ndim - 1 in fits and (modality == "text" or 1 not in fits)
+    return scores.movedim(-1, 1) if last else scores
 
 
 def tensor_of(output: Any) -> torch.Tensor:

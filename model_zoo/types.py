@@ -118,12 +118,19 @@ class Reference:
 
 @dataclass(frozen=True)
 class Target:
-    """The one number that is explained: output `index` of the model, as `output`."""
+    """The one number that is explained: output `index` of the model, as `output`; or a margin, or a sum.
+
+    With n_k the number of output k: n_index + the sum of n_also - n_against, and where each output has positions of its
+    own (a label for each token, a map for each class), that summed over `places`.
+    """
 
     index: int
     label: str
     output: Output
     unit: str = ""  # of the number, and of every attribution of it: "logit", "log-odds", "US$"; else the output's kind
+    against: int | None = None  # the output that it is compared with: why this rather than that
+    also: tuple[int, ...] = ()  # outputs that are added, such as the other steps of a forecast
+    places: tuple[int, ...] = ()  # flat positions in the output's own axes; empty: all of them
 
     def __post_init__(self) -> None:
         if not self.unit:

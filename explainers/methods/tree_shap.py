@@ -74,12 +74,18 @@ def explain(
     rows = _as_compared(model.trees, given)
     own = np.asarray(run.evaluator.values(given, target), dtype=np.float64)
     flavour = PATH if params.feature_perturbation == PATH else INTERVENTIONAL
-    link = _Link.of(model, target, given, own, flavour)
+    alone = len(_terms(model, target)) == 1
+    link = _Link.of(model, target, given, own, flavour) if alone else None
     asked = target if link is None else replace(target, output="value")
     own = own if link is None else link.margins
     try:
         with quiet(), _readable():
-            shares = _by_counts(model, asked, rows[:FEW]) if flavour == PATH else _by_rows(model, asked, rows)
+            shares = _joined(
+                [
+                    (sign, _by_counts(model, one, rows[:FEW]) if flavour == PATH else _by_rows(model, one, rows))
+                    for sign, one in _terms(model, asked)
+                ]
+            )
     except CategoricalError:
         if params.feature_perturbation != AUTO or boosters.inside(model.trees) is None:
             raise
@@ -168,6 +174,26 @@ class Shares:
     sums: np.ndarray
     base: float | None = None  # the start, where the trees know it themselves
     rescaled: bool = False  # whether a logit's values were rescaled to a probability
+
+
+def _terms(model: Model, target: Target) -> list[tuple[int, Target]]:
+    """A margin or a sum as single outputs, each with its sign: trees share one output at a time."""
+    one = replace(target, also=(), against=None)
+    against = None if model.card.task == "binary" and target.output == "logit" else target.against  # is it already
+    terms = [(1, replace(one, index=index)) for index in (target.index, *target.also)]
+    return terms + ([] if against is None else [(-1, replace(one, index=against))])
+
+
+def _joined(terms: list[tuple[int, Shares]]) -> Shares:
+    """The shares of a sum are the sum of the shares."""
+    bases = [None if one.base is None else sign * one.base for sign, one in terms]
+    known = [one for one in bases if one is not None]
+    return Shares(
+        np.sum([sign * one.values for sign, one in terms], axis=0),
+        np.sum([sign * one.sums for sign, one in terms], axis=0),
+        sum(known) if len(known) == len(bases) else None,
+        any(one.rescaled for _, one in terms),
+    )
 
 
 def _by_rows(model: Model, target: Target, rows: np.ndarray) -> Shares:
