@@ -1,8 +1,8 @@
 """Occlusion: how much the output falls when a part of the input is covered.
 
 On pixels a window slides over the picture: pixel i receives the mean, over the windows W that cover it, of F(x) - F(x
-with W replaced by the baseline). Other players (segments, words, columns) are left out one at a time. Values are in
-units of F.
+with W replaced by the baseline). Other players (segments, words, columns) are left out one at a time, which is feature
+ablation. Values are in units of F.
 Reference: Zeiler and Fergus (2014), arXiv:1311.2901. Numbers: captum Occlusion, and FeatureAblation for other players.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explainers.engine.leaving_out import left_out
 from explainers.types import Attribution, Method, Settled, knob
 from model_zoo.types import Players, Reference, Sample, Target
 
@@ -42,13 +43,10 @@ def explain(
     """Cover one part at a time; values (players,) in the target's unit."""
     if players.kind == "pixels":
         return _slide(model, sample, target, players, reference, params, run)
-    everyone = np.ones((1, players.count), dtype=bool)
-    coalitions = np.concatenate([everyone, ~np.eye(players.count, dtype=bool)])
-    run.expect(len(coalitions) * len(reference.rows))
-    scores = run.evaluator.masked(sample, players, coalitions, reference, target)
-    return Attribution(
-        scores[0] - scores[1:], settled=Settled("exact"), flavour=f"each of {players.count} {players.kind}"
-    )
+    run.expect(1 + players.count)
+    whole = run.evaluator.values(sample.x[None], target)[0]
+    without = left_out(sample, players, reference.rows, target, run)[0]
+    return Attribution(whole - without, settled=Settled("exact"), flavour=f"each of {players.count:,} {players.kind}")
 
 
 def _slide(
@@ -90,7 +88,7 @@ def _evaluations(params: Params, players: int, rows: int) -> int:
     side = math.isqrt(players)
     if side * side == players and side > 32:  # pixels of a square picture
         return len(windows(side, side, params)[0]) + 1
-    return (players + 1) * rows
+    return players + 1
 
 
 METHOD = Method(
