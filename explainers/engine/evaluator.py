@@ -19,6 +19,7 @@ import torch
 from explainers.engine.compose import compose
 from explainers.engine.run import Run
 from model_zoo import targets
+from model_zoo.probe.watch import Number
 from model_zoo.types import Players, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
@@ -206,6 +207,22 @@ class Evaluator:
             self.forward += size
             self.backward += size * backward
         return found[0]
+
+    def pairs(self, count: int, inputs: torch.Tensor, target: Target, look: Callable[[slice, Number], None]) -> None:
+        """Have `look(part, number)` compare `count` pairs of entry points, in batches: two passes forward, one back.
+
+        inputs: (1, *x.shape), the token ids behind all of the points. number(points) is the target's number (n,),
+        differentiable in points (n, *entry).
+        """
+
+        def work(part: slice) -> None:
+            ids = inputs.expand(part.stop - part.start, *inputs.shape[1:])
+            with torch.enable_grad():
+                look(part, lambda points: self._number(points, ids, target))
+
+        for size in self._batched("pairs", count, work):
+            self.forward += 2 * size
+            self.backward += size
 
     # -- batches -------------------------------------------------------------------------------------------------
 
