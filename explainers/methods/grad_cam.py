@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from explainers.engine import activation
 from explainers.types import Attribution, Method, knob
-from model_zoo.types import Capability, Players, Reference, Sample, Target
+from model_zoo.types import Players, Reference, Sample, Target
 
 if TYPE_CHECKING:
     from explainers.engine.run import Run
     from model_zoo.model import Model
-    from model_zoo.probe import Spatial
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(activation.Params):
     """Which feature map, and what of it."""
 
-    layer: str = knob("", help="Name of a layer, such as features.12; empty: the last one with two spatial axes.")
     relu: bool = knob(True, help="Keep only evidence for the output; otherwise evidence against it is negative.")
 
 
@@ -36,49 +35,26 @@ def explain(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> Attribution:
     """One map; values (players,): a pixel's own, or the mean over a segment's pixels."""
-    from torch.nn.functional import interpolate
-
-    from explainers.engine.credit import credit
-    from model_zoo import probe
-
     run.expect(1)
-    found = run.evaluator.inside(
-        model.tensor(sample.x[None]),
-        target,
-        lambda number, entry: probe.spatial(lambda: number(entry), model.network, params.layer),
-    )
-    activation, gradient = found.activation.cpu().double(), found.gradient.cpu().double()
-    weights = gradient.mean((2, 3), keepdim=True)
-    small = (weights * activation).sum(1, keepdim=True)  # (1, 1, height, width)
+    features = activation.look(model, sample, target, params.layer, run)
+    weights = features.gradient.mean((1, 2))  # (channels,)
+    small = np.tensordot(weights, features.activation, 1)
     if params.relu:
-        small = small.relu()
-    full = interpolate(small, size=sample.x.shape[-2:], mode="bilinear")[0, 0].numpy()
-    notes = [_place(found)]
-    if params.relu and not full.any():
-        notes.append(f"There is no positive evidence for {target.label} in this layer, so the map is empty.")
-    sizes = np.bincount(players.owner[players.owner >= 0], minlength=players.count)
-    values = credit(full, players, players.owner.ndim) / np.maximum(sizes, 1)
-    extras = {"map": small[0, 0].numpy().astype(np.float32)}
-    return Attribution(values, unit="activation × gradient", extras=extras, notes=tuple(notes))
-
-
-def _place(found: Spatial) -> str:
-    height, width = found.activation.shape[-2:]
-    layer = f"Layer {found.layer}" if found.layer else f"The last feature map ({found.operator})"
-    return f"{layer}, {height} × {width}."
+        small = np.maximum(small, 0)
+    return activation.attribution(small, features, sample, target, players, activation.GRADED)
 
 
 METHOD = Method(
     id="grad_cam",
     title="Grad-CAM",
-    family="gradient",
+    family="activation",
     summary="Shows the regions whose features speak for the output, as coarsely as the network's last feature map.",
     source="Selvaraju et al. (2017), arXiv:1610.02391",
     library="captum",
     explain=explain,
-    needs=Capability.GRADIENTS | Capability.SPATIAL,
+    needs=activation.NEEDS,
     modalities=("image",),
     params=Params,
     signed=False,
-    flavour=lambda params, reference: (params.layer or "last feature map") + (", positive part" if params.relu else ""),
+    flavour=lambda params, reference: activation.place(params) + (", positive part" if params.relu else ""),
 )

@@ -3,7 +3,8 @@
 A dispatch mode sees every aten operation of a module, a function or a script, whatever its parts are called, and
 changes none. No hook, mode or flag stays behind, not even after an error.
 
-`heads.py` is attention, `spatial.py` feature maps, `tokens.py` tokens as maps, `watch.py` the mode that both are.
+`heads.py` is attention, `spatial.py` feature maps, which `follow.py` follows, `tokens.py` tokens as maps, `watch.py`
+the mode that both are.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 
 from model_zoo.modes import evaluating
+from model_zoo.probe.follow import SpatialWatch
 from model_zoo.probe.heads import Attention, AttentionWatch, attention, attention_with_gradients, fused
-from model_zoo.probe.spatial import Spatial, SpatialWatch, spatial
+from model_zoo.probe.spatial import Spatial, spatial
 from model_zoo.probe.watch import Number, unfused
 from model_zoo.types import Capability
 
@@ -35,14 +37,15 @@ def capabilities(network: Callable[..., Any], inputs: torch.Tensor) -> Capabilit
     """Whether ATTENTION and SPATIAL were seen in one forward pass of `inputs` (n, *x.shape)."""
     found = Capability.NONE
     batch = len(inputs)
-    heads, maps = AttentionWatch(batch), SpatialWatch()
+    heads = AttentionWatch(batch)
+    maps = SpatialWatch(moment=lambda: len(heads.layers))
     with unfused(), evaluating(network), torch.no_grad(), heads, maps:
         network(inputs)
     if heads.layers:
         found |= Capability.ATTENTION
-    if inputs.ndim == 4 and maps.last is not None and len(maps.last) == batch:
-        # Where tokens take over, the map of the first layer does not count: their normalised states do.
-        cells = maps.last.shape[-1] * maps.last.shape[-2]
-        if maps.tokens or not any(one.map.shape[-1] >= cells for one in heads.layers):
+    if inputs.ndim == 4 and maps.batch == batch:
+        # Where tokens take over, the map of the first layer does not count: their states do.
+        later = heads.layers[maps.when :]
+        if maps.grid or maps.tokens or not any(one.map.shape[-1] >= maps.cells for one in later):
             found |= Capability.SPATIAL
     return found

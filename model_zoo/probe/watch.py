@@ -43,13 +43,19 @@ def path_of(network: Any) -> Iterator[Callable[[], str]]:
 
     try:
         for name, module in named:
-            if not isinstance(module, torch.jit.ScriptModule):  # the parts of a script take no hooks
+            if not _opaque(module):
                 handles.append(module.register_forward_pre_hook(lambda *_, name=name: running.append(name)))
                 handles.append(module.register_forward_hook(leave, always_call=True))
         yield lambda: running[-1] if running else ""
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _opaque(module: torch.nn.Module) -> bool:
+    """Whether the parts of a module are not run as modules: those of scripts and of exported programs take no hooks."""
+    kinds = (torch.jit.ScriptModule, torch.fx.GraphModule)
+    return isinstance(module, kinds) or any(isinstance(one, torch.jit.ScriptModule) for one in module.children())
 
 
 @contextlib.contextmanager
