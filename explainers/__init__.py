@@ -4,6 +4,7 @@
     explanation.values, explanation.evidence, explanation.figure()
     explanation.save("run.assay"); explainers.open_record("run.assay")
     explainers.methods_for(model)
+    explainers.check(model, sample, values, target=...), explainers.scrutinise(model, explanation)   # the trust panel
     model = explainers.open_model("resnet.onnx", labels=[...])  # in a sandboxed worker; explain() takes it as well
 
 torch is imported when something is explained, not when this package is. A model that has `ask(kind, body)` lives in
@@ -12,9 +13,10 @@ another process and is asked there; what it is asked is listed in runtime/servin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from explainers.types import Applies, Cancelled, Check, Explanation, Method, Verdict
+from explainers.types import Applies, Cancelled, Check, Explanation, Method, Panel, Verdict
 from model_zoo.types import ModelCard, UserError
 
 if TYPE_CHECKING:
@@ -28,12 +30,15 @@ __all__ = [
     "Check",
     "Explanation",
     "Method",
+    "Panel",
     "UserError",
     "Verdict",
+    "check",
     "explain",
     "methods_for",
     "open_model",
     "open_record",
+    "scrutinise",
 ]
 
 
@@ -48,6 +53,30 @@ def explain(
     from explainers.explaining import explain as explained
 
     return explained(here, sample, method, **request)
+
+
+def check(model: Model | RemoteModel, sample: Any, values: Any, **request: Any) -> Panel:
+    """Put any values, from anywhere, before the trust panel; see explainers.examining.check for every argument."""
+    here: Any = model
+    if hasattr(here, "ask"):
+        return Panel(here.ask("check", (sample, "", {"values": values}, request)))
+    from explainers.examining import check as checked
+
+    return checked(here, sample, values, **request)
+
+
+def scrutinise(
+    model: Model | RemoteModel, explanation: Explanation, lines: str | Iterable[str] = "all", **request: Any
+) -> Explanation:
+    """The same explanation with more evidence; see explainers.examining.scrutinise for every argument."""
+    here: Any = model
+    if hasattr(here, "ask"):
+        asked = lines if isinstance(lines, str) else tuple(lines)
+        found: Explanation = here.ask("scrutinise", (None, "", explanation, asked, request))
+        return found
+    from explainers.examining import scrutinise as scrutinised
+
+    return scrutinised(here, explanation, lines, **request)
 
 
 def methods_for(model: Model | RemoteModel | ModelCard) -> tuple[Applies, ...]:

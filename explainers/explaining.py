@@ -11,14 +11,15 @@ import datetime
 import functools
 import importlib.metadata
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from explainers import registry
+from explainers import examining, registry
+from explainers.case import Case
 from explainers.engine.evaluator import Evaluator
 from explainers.engine.run import Run
 from explainers.types import (
@@ -55,6 +56,7 @@ def explain(
     layer: str | None = None,
     seed: int = 0,
     batches: tuple[int, ...] = (),
+    evidence: str | Iterable[str] | None = None,
     run: Run | None = None,
     **params: Any,
 ) -> Explanation:
@@ -72,6 +74,8 @@ def explain(
     players: who gets credit: a kind such as "pixels", "segments", "words", or a Players; None is the method's choice.
     layer: the layer to look at, for methods that look at one.
     batches: the batch sizes of an earlier run, which makes a replay return the same bytes.
+    evidence: checks that are run besides those that always are: "all", or their ids; examining.scrutinise() adds them
+        later.
     params: the method's own parameters, validated.
 
     UserError says in one sentence what does not fit; Cancelled is raised when `run` is stopped.
@@ -102,9 +106,11 @@ def explain(
             began,
         )
         run.outline = asked.outline
+        lines = registry.wanted(evidence)
         attribution = spec.explain(model, sample, asked.target, asked.players, asked.reference, settings, run)
         found = asked.found(attribution)
-    return asked.explanation(found, evidence(found))
+        explanation = asked.explanation(found, ())
+        return replace(explanation, evidence=tuple(examining.panel(found, lines)))
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,23 @@ class _Asked:
                     f"{self.model.card.title} returns no finite number for what the input is compared with"
                     f" ({self.reference.sentence}). Choose another baseline."
                 )
-        return Found(self.method, attribution, self.target, explained, start)
+        return Found(self.method, attribution, self.target, explained, start, self._case(attribution))
+
+    def _case(self, attribution: Attribution) -> Case:
+        """What checks on demand may ask."""
+        return Case(
+            self.model,
+            self.sample,
+            self.target,
+            self.players,
+            self.reference,
+            np.asarray(attribution.values, dtype=np.float64),
+            self.method.family,
+            self.method.title,
+            self.method.reading,
+            self.run,
+            examining.again(self.method, self.target, self.players, self.reference, self.settings),
+        )
 
     def explanation(self, found: Found, judged: tuple[Check, ...]) -> Explanation:
         """What the method found, with its evidence, cost and provenance."""
@@ -199,11 +221,6 @@ def exact_arithmetic() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolution, product
-
-
-def evidence(found: Found) -> tuple[Check, ...]:
-    """Every check of the panel, in order."""
-    return tuple(check.judge(found) for check in registry.checks())
 
 
 def _aimed(

@@ -5,12 +5,14 @@ A file that fails to import is listed as broken with its reason, never skipped i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from explainers.types import Method
 from model_zoo.discovery import Broken, discover
 from model_zoo.types import UserError
 
+ALL = "all"
 ORDER = ("gradient", "activation", "attention", "perturbation", "shapley", "surrogate")
 
 
@@ -39,3 +41,17 @@ def method(id: str) -> Method:
         if failed.name == id:
             raise UserError(f"The method {id!r} did not load: {failed.reason}.")
     raise UserError(f"There is no method {id!r}; expected one of: {', '.join(one.id for one in methods())}.")
+
+
+def wanted(lines: str | Iterable[str] | None) -> frozenset[str]:
+    """Ids of the checks on demand that are asked for: "all", some, or none; UserError lists what there is."""
+    known = [one.id for one in checks()]
+    if lines is None:
+        return frozenset()
+    if lines == ALL:
+        return frozenset(known)
+    asked = (lines,) if isinstance(lines, str) else tuple(lines)
+    for one in asked:
+        if one not in known:
+            raise UserError(f"There is no check {one!r}; expected {ALL!r} or some of: {', '.join(known)}.")
+    return frozenset(asked)

@@ -12,6 +12,7 @@ import numpy as np
 from model_zoo.types import Capability, ModelCard, Players, Prediction, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
+    from explainers.case import Case
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
@@ -43,6 +44,29 @@ class Check:
     sentence: str
     value: float | None = None
     unit: str = ""
+    evaluations: int = 0  # what it took, with a backward pass counted as two more
+    curves: dict[str, np.ndarray] = field(default_factory=dict, compare=False)  # what is drawn of it
+
+
+class Panel(tuple[Check, ...]):
+    """The lines of evidence, in order; `panel["beats_chance"]` is one of them, `panel.overall` the mark for all."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for one in self:
+            if one.id == key:
+                return one
+        raise KeyError(f"There is no check {key!r}; expected one of: {', '.join(one.id for one in self)}.")
+
+    @property
+    def overall(self) -> Check:
+        """The worst of the lines that ran, and how many did."""
+        from explainers.verdicts import overall
+
+        return overall(self)
 
 
 @dataclass(frozen=True)
@@ -134,6 +158,11 @@ class Explanation:
         padded = np.append(self.values, 0.0)
         return padded[owner]
 
+    @property
+    def overall(self) -> Check:
+        """The mark for all evidence: the worst of the lines that ran, and how many did."""
+        return Panel(self.evidence).overall
+
     def figure(self, **options: Any) -> Any:
         """The main plotly figure of this explanation."""
         from explainers import figures  # plotly takes half a second to import
@@ -177,6 +206,9 @@ Explain = Callable[["Model", Sample, Target, Players, Reference, Any, "Run"], At
 Absence = Literal["none", "baseline", "background"]
 Family = Literal["gradient", "activation", "attention", "perturbation", "shapley", "surrogate"]
 Refuses = Callable[["Model", Sample], "str | None"]
+MODALITIES = ("image", "text", "tabular", "series", "audio")
+BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off, so few of them
+FEW = {"series": "spans", "audio": "spans"}  # players of which there are few enough for that
 
 
 @dataclass(frozen=True)
@@ -191,7 +223,7 @@ class Method:
     library: str  # "captum", "shap", "lime" or "assay": whose numbers these are
     explain: Explain
     needs: Capability = Capability.NONE
-    modalities: tuple[str, ...] = ("image", "text", "tabular")
+    modalities: tuple[str, ...] = MODALITIES
     params: type = NoParams
     players: dict[str, str] = field(default_factory=dict)  # modality -> default player kind; else the finest
     absence: Absence = "none"  # what stands in for what is missing
@@ -200,7 +232,12 @@ class Method:
     flavour: Callable[[Any, Reference | None], str] = lambda params, reference: ""
     evaluations: Callable[[Any, int, int], int] = lambda params, players, rows: 1  # forecast: (params, players, rows)
     effort: str = ""  # the parameter that buys accuracy with evaluations
+    reading: Literal["for", "matters", "either"] = "for"  # what a large value claims: case.py
     refuses: Refuses = lambda model, sample: None  # why it would be wrong for this model and input, in a sentence
+
+    def __post_init__(self) -> None:
+        if self.family in BY_PLAYERS and Capability.GRADIENTS not in self.needs:
+            object.__setattr__(self, "players", FEW | self.players)
 
     def why_not(self, card: ModelCard) -> str | None:
         """None if the method applies to this model, else a sentence."""
@@ -233,6 +270,7 @@ class Found:
     target: Target
     explained: float  # the target's number for the sample, by the model's own forward
     start: float | None  # the same for the reference, averaged over its rows; None where nothing is absent
+    case: Case | None = None  # the model and the input, for a check that asks them more
 
 
 @dataclass(frozen=True)
@@ -243,6 +281,11 @@ class Evidence:
     label: str
     order: int  # its line in the panel
     judge: Callable[[Found], Check]
+    question: str = ""  # what it asks, for a person who has not read the paper
+    on_demand: bool = False  # it asks the model much more, so it runs only when somebody wants it
+    core: bool = True  # whether it is one of those that the overall mark rests on; others can only lower it
+    cost: Callable[[Explanation], int] = lambda explanation: 0  # forecast: forward evaluations, backward ones count two
+    source: str = ""
 
 
 NEEDS = {

@@ -47,6 +47,10 @@ class Run:
         """Whether somebody watches; spares the work of partial results otherwise."""
         return self._on_partial is not None
 
+    def branch(self, seed: int) -> Run:
+        """A run within this one: other randomness, its evaluations counted here, stopped when this one is."""
+        return _Branch(self, seed)
+
     def expect(self, total: int) -> None:
         """Say how many evaluations are coming in all; may be called again when a method refines."""
         self.total = total
@@ -70,3 +74,21 @@ class Run:
     def _tell(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self.done, max(self.total, self.done))
+
+
+class _Branch(Run):
+    """What a check asks besides: its progress is its parent's, and what it expects is part of what that expects."""
+
+    def __init__(self, parent: Run, seed: int) -> None:
+        super().__init__(seed)
+        self._parent = parent
+
+    def expect(self, total: int) -> None:
+        self.total = total
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self._parent.advance(count)
+
+    def check(self) -> None:
+        self._parent.check()

@@ -18,10 +18,10 @@ GOOD, DOUBTFUL = 0.01, 0.05
 
 def judge(found: Found) -> Check:
     """Compare the sum of the values with what the model itself says."""
-    if found.method.completeness == "no" or found.start is None:
-        return _check(Verdict.NOT_APPLICABLE, f"{found.method.title} does not promise values that add up to anything.")
     values = found.attribution.values
     total, mass = float(np.sum(values)), float(np.abs(values).sum())
+    if found.method.completeness == "no" or found.start is None:
+        return _check(Verdict.NOT_APPLICABLE, _promises_nothing(found, total))
     change = found.explained - found.start
     span = f"({number(found.start)} → {number(found.explained)})"
     noise = 1e-6 * max(abs(found.start), abs(found.explained))
@@ -42,6 +42,16 @@ def judge(found: Found) -> Check:
     return _check(verdict, says, error)
 
 
+def _promises_nothing(found: Found, total: float) -> str:
+    if found.start is None:
+        return f"{found.method.title} does not promise values that add up to anything."
+    change = number(found.explained - found.start)
+    return (
+        f"The values sum to {number(total)} where the prediction changes by {change}: they are of another size than"
+        " shares of it. Read them as an order, not as amounts."
+    )
+
+
 def _says(total: float, change: float, mass: float, span: str) -> str:
     if abs(change) > 0.05 * mass:
         return f"The values account for {percent(total / change)} of the change from the reference {span}."
@@ -52,4 +62,11 @@ def _check(verdict: Verdict, sentence: str, value: float | None = None) -> Check
     return Check("adds_up", LABEL, verdict, sentence, value, "relative error" if value is not None else "")
 
 
-CHECK = Evidence("adds_up", LABEL, 1, judge)
+CHECK = Evidence(
+    "adds_up",
+    LABEL,
+    1,
+    judge,
+    question="Do the values account for the change from the reference to the prediction?",
+    source="Sundararajan, Taly and Yan (2017), arXiv:1703.01365",
+)

@@ -17,6 +17,9 @@ GOOD, DOUBTFUL = 0.02, 0.05
 def judge(found: Found) -> Check:
     """Turn a method's own account of its convergence into a verdict."""
     settled = found.attribution.settled
+    if settled is None and found.method.source == "":
+        says = "How these values were made is not known, and so neither is whether more work would move them."
+        return _check(Verdict.NOT_APPLICABLE, says)
     if settled is None:
         return _check(
             Verdict.NOT_APPLICABLE,
@@ -48,4 +51,11 @@ def _check(verdict: Verdict, sentence: str, value: float | None = None, unit: st
     return Check("settled", LABEL, verdict, sentence, value, unit)
 
 
-CHECK = Evidence("settled", LABEL, 2, judge)
+CHECK = Evidence(
+    "settled",
+    LABEL,
+    2,
+    judge,
+    question="Would more work move the values?",
+    source="Covert and Lee (2021), arXiv:2012.01536",
+)

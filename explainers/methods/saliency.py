@@ -46,5 +46,6 @@ METHOD = Method(
     needs=Capability.GRADIENTS,
     params=NoParams,
     players={"text": "words"},
+    reading="matters",
     flavour=lambda params, reference: "signed gradient",
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from explainers import record, registry
+from explainers.registry import wanted
 from explainers.runtime.asking import Asking
 from explainers.runtime.jobs import Jobs
 from explainers.runtime.lane import KEPT, Lane
@@ -262,14 +263,18 @@ class Runtime:
         if reason:
             raise UserError(reason)
         validate(method.params, request.parameters)
+        wanted(request.evidence)
+        if request.of and self.job(request.of, owner).status != "done":
+            raise UserError("What is tested is an explanation that is done; wait for it, or run it again.")
         name = self._store.name(request.input, owner)
+        doing = "Evidence for " if request.of else ""
         job = Job(
             id=secrets.token_hex(16),
             request=request,
             owner=owner,
             status="queued",
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            title=f"{method.title} on {card.title}, {name}",
+            title=f"{doing}{method.title} on {card.title}, {name}",
         )
         self._jobs.add(job)
         return job.id

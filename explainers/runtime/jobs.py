@@ -110,6 +110,8 @@ class Jobs:
                 return False
             task.source = self._source(job.request.model, job.owner)
             task.body = (job.request, *self._store.read(job.request.input, job.owner))
+            if job.request.of:
+                task.kind, task.body = "scrutinise", (None, "", self._base(job), job.request.evidence, {})
             return True
 
         task = Task(
@@ -120,6 +122,13 @@ class Jobs:
             self._tasks[job.id] = task
         task.future.add_done_callback(lambda future: self._ended(job.id, future))
         self._lane.submit(task)
+
+    def _base(self, job: Job) -> Explanation:
+        """The explanation of another job, which gets more evidence."""
+        other = self._store.job(job.request.of)
+        if other is None or not other.result:
+            raise UserError("The explanation that was to be tested is no longer in the workspace; run it again.")
+        return record.open_record(self._store.path(other.result)).only
 
     def _advance(self, id: str, **change: Any) -> Job | None:
         """The job with a change and a higher version; None if it was deleted meanwhile."""

@@ -34,6 +34,8 @@ ANSWERS: dict[str, type] = {
     "doctor": Diagnosis,
     "explain": Explanation,
     "given": Explanation,
+    "check": tuple,
+    "scrutinise": Explanation,
 }
 _numbers = itertools.count(1)
 

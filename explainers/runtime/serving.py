@@ -19,7 +19,7 @@ from model_zoo.types import ModelCard, Sample, UserError
 if TYPE_CHECKING:
     from explainers.diagnosis import Diagnosis
     from explainers.engine.run import Run
-    from explainers.types import Explanation
+    from explainers.types import Explanation, Panel
     from model_zoo.files import Reading, Trust
     from model_zoo.model import Model
 
@@ -115,7 +115,9 @@ class Served:
 
     def explain(self, request: Request, data: bytes, name: str, run: Run) -> Explanation:
         """A job of the app's."""
-        keywords = {one: getattr(request, one) for one in ("target", "output", "baseline", "players", "seed")}
+        asked = ("target", "output", "against", "baseline", "players", "seed", "evidence")
+        keywords = {one: getattr(request, one) for one in asked}
+        keywords["at"] = None if request.at is None else slice(*request.at)
         return self.given(data, name, request.method, keywords | request.parameters, run)
 
     def given(self, given: Any, name: str, method: str, keywords: dict[str, Any], run: Run) -> Explanation:
@@ -125,6 +127,28 @@ class Served:
         model = self.model()
         sample = given if isinstance(given, Sample) else model.sample(given, name)
         return explain(model, sample, method, run=run, **keywords)
+
+    def check(self, given: Any, name: str, values: dict[str, Any], keywords: dict[str, Any], run: Run) -> Panel:
+        """The trust panel for values that a script gives: {"values": ...}, and the keywords of check()."""
+        from explainers.examining import check
+
+        model = self.model()
+        sample = given if isinstance(given, Sample) else model.sample(given, name)
+        return check(model, sample, values["values"], run=run, **keywords)
+
+    def scrutinise(
+        self,
+        given: None,
+        name: str,
+        explanation: Explanation,
+        lines: str | tuple[str, ...],
+        keywords: dict[str, Any],
+        run: Run,
+    ) -> Explanation:
+        """More evidence for an explanation that was made before."""
+        from explainers.examining import scrutinise
+
+        return scrutinise(self.model(), explanation, lines, run=run, **keywords)
 
     def _seen(self, model: Model, sample: Sample) -> Look:
         return Look(

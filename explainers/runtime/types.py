@@ -27,6 +27,10 @@ class Request:
     players: str | None = None  # a player kind; None: the method's own
     seed: int = 0
     group: str = ""  # runs started by the same click share it
+    against: int | None = None  # the class that the target is compared with
+    at: tuple[int, int] | None = None  # a span of the output's positions: the first, and the one after the last
+    evidence: tuple[str, ...] = ()  # checks that are run besides those that always are
+    of: str = ""  # the id of a job that is done: its explanation gets the evidence, and nothing is explained again
 
 
 @dataclass(frozen=True)

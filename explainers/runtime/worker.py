@@ -36,8 +36,8 @@ from model_zoo.types import UserError
 if TYPE_CHECKING:
     from explainers.engine.run import Run
 
-ANSWERS = ("look", "rows", "sample", "read", "card", "doctor", "explain", "given")
-RUNS = ("explain", "given")  # those that tell how far they are
+ANSWERS = ("look", "rows", "sample", "read", "card", "doctor", "explain", "given", "check", "scrutinise")
+RUNS = ("explain", "given", "check", "scrutinise")  # those that tell how far they are
 IDLE = 0.5  # seconds without a request before a chore is begun
 PROGRESS = 0.1  # seconds between two messages
 PARTIAL = 0.33
