@@ -12,7 +12,7 @@ and steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FIRST = 16  # the coarsest rule; its picture is shown while finer ones are computed
 NESTED = "clenshaw_curtis"
 MANY = 1000  # players
+HELD = 2**24  # numbers: gradient sums, or weights, held at a time
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,24 @@ class Path:
         )
         return total.reshape(k, count, *self.end.shape[1:]), values.reshape(count, -1).numpy()
 
+    def shares(self, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values (k, players) for weights (k, points), over all baselines, and F at (baselines, points).
+
+        A few baselines at a time, so that the memory does not grow with their number.
+        """
+        every, k = self.starts, len(weights)
+        size = max(1, min(HELD // (k * self.end.numel()), int((HELD // (k * len(points))) ** 0.5)))
+        total, values = np.zeros((k, self.players.count)), []
+        try:
+            for first in range(0, len(every), size):
+                self.starts = every[first : first + size]
+                sums, at = self.sums(points, weights)
+                total += [len(self.starts) / len(every) * self.attribute(one) for one in sums]
+                values.append(at)
+        finally:
+            self.starts = every
+        return total, np.concatenate(values)
+
     def attribute(self, mean_gradients: torch.Tensor) -> np.ndarray:
         """(players,) from mean gradients (baselines, *entry)."""
         change = (self.end - self.starts).cpu().double()
@@ -95,36 +114,34 @@ def explain(
 ) -> Attribution:
     """Attribute the target to each player; values (players,) in the target's unit."""
     path = Path(model, sample, target, players, reference.rows, run)
-    return _nested(path, params, run) if params.rule == NESTED else _captum(path, params, run)
+    return refined(path, params, run) if params.rule == NESTED else _captum(path, params, run)
 
 
-def _nested(path: Path, params: Params, run: Run) -> Attribution:
-    most = max(params.most, params.steps)
-    first = min(FIRST, 2 ** int(np.log2(params.steps)))
-    ladder = Ladder(first // 2, most)
-    enough = next((n for n in ladder.levels if n >= params.steps), ladder.levels[-1])
+def refined(path: Path, params: Any, run: Run) -> Attribution:
+    """By ever finer rules, until doubling moves the values by less than the tolerance, or at most allowed."""
+    steps, most, tolerance = params.steps, params.most, params.tolerance
+    first = min(FIRST, 2 ** int(np.log2(steps)))
+    ladder = Ladder(first // 2, max(most, steps))
+    enough = next((n for n in ladder.levels if n >= steps), ladder.levels[-1])
     baselines = len(path.starts)
-    totals: torch.Tensor | None = None
-    found = before = None
+    totals = np.zeros((len(ladder.levels), path.players.count))
     for level, intervals in enumerate(ladder.levels):
         run.expect(baselines * (max(intervals, enough) + 1))
-        weights = ladder.weights(level)
-        part, values = path.sums(ladder.fresh(level), weights)
-        totals = part if totals is None else totals + part
+        part, values = path.shares(ladder.fresh(level), ladder.weights(level))
+        totals += part
         if level == 0:
             base, top = float(values[:, 0].mean()), float(values[0, -1])
-        before, found = found, path.attribute(totals[level])
-        if before is None:
             continue
-        moved = _share(found - before, found)
+        found = totals[level]
+        moved = _share(found - totals[level - 1], found)
         gap = abs(found.sum() - (top - base)) / (np.abs(found).sum() or 1.0)
         attribution = Attribution(
-            found,
+            found.copy(),
             settled=Settled("nested", moved),
             flavour=f"Clenshaw–Curtis, {intervals + 1} points"
             + (f" from {baselines} baselines" if baselines > 1 else ""),
         )
-        if intervals >= enough and max(moved, gap) <= params.tolerance:
+        if intervals >= enough and max(moved, gap) <= tolerance:
             break
         run.publish(attribution)
     return attribution
