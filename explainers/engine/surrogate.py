@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from explainers.words import percent
+
+HALF = 0.5  # of the variation; a line that explains less is said to be a poor one
+
 
 class Surrogate:
     """The library's weighted ridge, in the place of an explainer's `base`: it keeps what went in and what came out."""
@@ -38,3 +42,9 @@ class Surrogate:
         inverse = np.linalg.inv(normal)
         spare = max(1, len(z) - z.shape[1])
         return np.sqrt(np.maximum(np.diag(inverse @ (scores.T @ scores) @ inverse), 0) * len(z) / spare)
+
+
+def follows(r2: float) -> str:
+    """How far a line follows the model, and a warning where that is less than half, in a sentence."""
+    says = f"The linear surrogate explains {percent(max(r2, 0.0))} of the model's variation nearby"
+    return f"{says}; below half, so treat its values as rough." if r2 < HALF else f"{says}."

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Params:
-    """How a picture is divided."""
+    """How a picture or a series is divided."""
 
     segments: int = knob(70, low=5, high=300, help="For images: about how many segments the picture is divided into.")
+    spans: int = knob(20, low=2, high=300, help="For series and sounds: how many spans of time there are.")
 
 
 def explain(

@@ -60,6 +60,9 @@ class Params:
     segments: int = knob(
         70, low=5, high=300, help="For images by segments: about how many the picture is divided into.", advanced=True
     )
+    spans: int = knob(
+        20, low=2, high=300, help="For series and sounds: how many spans of time there are.", advanced=True
+    )
 
 
 Masks = Callable[[slice], np.ndarray]  # (masks, players) of numbers from 0 to 1
