@@ -30,6 +30,8 @@ ALLOWED = (
     "model_zoo.modalities.image",
     "model_zoo.modalities.text",
     "model_zoo.modalities.tabular",
+    "model_zoo.modalities.series",
+    "model_zoo.modalities.audio",
     "explainers.types",
     "explainers.diagnosis",
     "explainers.runtime.types",

@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 
 from explainers.types import Explanation
+from model_zoo.modalities.audio import POINTS, AudioView
 from model_zoo.modalities.image import LARGEST_PHOTO, ImageView
+from model_zoo.modalities.series import SeriesView
 from model_zoo.modalities.tabular import TableView
 from model_zoo.modalities.text import TextView
 from model_zoo.types import Prediction
 
 LARGEST_SIDE = 10**6  # pixels of an original photograph
+MOST_AXES = 6  # of one input
+OVER_TIME = ("series", "audio")
 TEXTS = 4 << 20  # characters of all that is said of a model: a vocabulary of 250,000 tokens as labels has half
 LONGEST = 100_000  # characters of one text
 FILES = ("tokenizer", "background", "text")  # texts that a person gave whole
@@ -85,18 +89,26 @@ def modest(found: Any) -> bool:
 def _players(found: Explanation) -> bool:
     """Each position of x, or of its trailing axes, belongs to a known player or to nobody."""
     owner, count, names = found.players.owner, found.players.count, found.players.names
-    x, axes = found.sample.x, 2 if found.sample.modality == "image" else 1
+    x, axes = found.sample.x, _axes(found)
     return (
         0 < count == len(names or range(count))
-        and owner.ndim == axes <= x.ndim
+        and owner.ndim == axes <= x.ndim <= MOST_AXES
         and owner.shape == x.shape[x.ndim - axes :]
         and owner.size > 0
         and owner.dtype.kind in "iu"
         and np.can_cast(owner.dtype, np.int64)
         and -1 <= owner.min() <= owner.max() < count
-        and (found.players.kind != "pixels" or axes == 2)
+        and (found.players.kind != "pixels" or found.sample.modality == "image")
         and (bool(names) or axes == 1 or len(np.unique(owner[owner >= 0])) == count)  # named by a place of theirs
+        and (x.size > 0 or found.sample.modality not in OVER_TIME)
     )
+
+
+def _axes(found: Explanation) -> int:
+    """How many of the trailing axes of x players divide."""
+    if found.sample.modality in OVER_TIME:
+        return max(1, found.players.owner.ndim)
+    return 2 if found.sample.modality == "image" else 1
 
 
 def _values(found: Explanation) -> bool:
@@ -185,6 +197,34 @@ def _table(found: Explanation) -> bool:
     return isinstance(view, TableView) and len(view.cells) > 0
 
 
+def _series(found: Explanation) -> bool:
+    view, shape = found.sample.view, found.sample.x.shape
+    return (
+        isinstance(view, SeriesView)
+        and _over_time(found)
+        and view.steps == shape[view.axis]
+        and len(view.channels) * view.steps == found.sample.x.size
+    )
+
+
+def _audio(found: Explanation) -> bool:
+    view = found.sample.view
+    return (
+        isinstance(view, AudioView)
+        and _over_time(found)
+        and view.samples >= 0
+        and 0 <= view.rate < float("inf")
+        and len(view.low) <= POINTS
+        and _finite(view.low, (len(view.low),))
+        and _finite(view.high, (len(view.low),))
+    )
+
+
+def _over_time(found: Explanation) -> bool:
+    x = found.sample.x
+    return 0 <= found.sample.view.axis < x.ndim and _finite(x, x.shape)
+
+
 def _plain(value: Any) -> bool:
     """Whether this is what a method's parameter can be: a number, a text, a choice, none, or several of them."""
     if isinstance(value, (list, tuple)):
@@ -197,4 +237,10 @@ def _finite(array: np.ndarray, shape: tuple[int, ...]) -> bool:
     return array.shape == shape and array.dtype.kind == "f" and array.itemsize <= 8 and bool(np.isfinite(array).all())
 
 
-_VIEWS: dict[str, Callable[[Explanation], bool]] = {"image": _image, "text": _text, "tabular": _table}
+_VIEWS: dict[str, Callable[[Explanation], bool]] = {
+    "image": _image,
+    "text": _text,
+    "tabular": _table,
+    "series": _series,
+    "audio": _audio,
+}

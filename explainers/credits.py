@@ -35,7 +35,7 @@ def credits(explanation: Explanation) -> tuple[Credit, ...]:
     modality = explanation.sample.modality
     if modality == "text":
         return _words(explanation)
-    names = [explanation.players.name(player) for player in range(explanation.players.count)]
+    names = [_name(explanation, player) for player in range(explanation.players.count)]
     if modality == "tabular":
         cells = {cell.name: cell.shown for cell in explanation.sample.view.cells}
         return tuple(replace(_player(explanation, i, name), shown=cells.get(name, "")) for i, name in enumerate(names))
@@ -70,6 +70,26 @@ def signed(explanation: Explanation) -> bool:
     if (explanation.values < 0).any():
         return True
     return method is not None and method.signed and not slopes(explanation)  # slopes without a sign are their lengths
+
+
+def blind(explanation: Explanation) -> bool:
+    """Whether the values tell what was looked at, not what spoke for the target: attention, and bare activations."""
+    method = method_of(explanation)
+    return explanation.unit == "activation" or (method is not None and method.family == "attention")
+
+
+def intensities(explanation: Explanation) -> bool:
+    """Whether a segment has the mean of its pixels, on a scale of its own, rather than a share of the output."""
+    method = method_of(explanation)
+    return method is not None and method.family == "activation"
+
+
+def _name(explanation: Explanation, player: int) -> str:
+    """What a person calls a player; a sample of a sound, of which there are many, by its time."""
+    players, sample = explanation.players, explanation.sample
+    if players.kind == "samples" and not players.names:
+        return str(sample.view.when(player, player, players.count))
+    return players.name(player)
 
 
 def _player(explanation: Explanation, player: int, name: str) -> Credit:

@@ -26,10 +26,16 @@ def given(raw: Any, name: str, card: ModelCard | None) -> tuple[Any, str]:
     if card.modality == "tabular":
         row, name = _table.one_row(raw, name, tuple(one.name for one in card.columns))
         return carried(row), name
-    path = isinstance(raw, os.PathLike) or (isinstance(raw, str) and card.modality == "image")
+    path = isinstance(raw, os.PathLike) or (isinstance(raw, str) and _named_by_path(raw, card.modality))
     if path or isinstance(raw, (bytes, bytearray, memoryview)):
         return _given.read_bytes(raw, name) if path else (bytes(raw), name)
     return carried(raw), name
+
+
+def _named_by_path(text: str, modality: str) -> bool:
+    """Whether a text is the path of an input rather than the input: a series may be the text of a CSV or of JSON."""
+    typed = modality == "series" and ("\n" in text or text.lstrip()[:1] in ("{", "["))
+    return modality in ("image", "audio", "series") and not typed
 
 
 def carried(value: Any) -> Any:

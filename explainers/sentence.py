@@ -1,9 +1,10 @@
 """What a person would say: "Espresso, 78 %, mainly because of the middle of the picture."
 
-Positions for pictures, quoted words for texts, columns with their values for tables; what weighs most comes first, and
-where the parts speak against the prediction, the starting point that makes it does. What a method cannot tell is not
-said: a gradient says what the score is sensitive to, attention what it looked at. Bad evidence is said in one breath,
-and so is an input of which the model was given something else than the person did, or than it ever saw.
+Positions for pictures, quoted words for texts, columns with their values for tables, stretches of time for series and
+sounds; what weighs most comes first, and where the parts speak against the prediction, the starting point that makes it
+does. What a method cannot tell is not said: a gradient says what the score is sensitive to, attention what it looked
+at. Bad evidence is said in one breath, and so is an input of which the model was given something else than the person
+did, or than it ever saw.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explainers import places
-from explainers.credits import Credit, credits, method_of, signed, slopes, strongest
+from explainers import places, stretches
+from explainers.credits import Credit, blind, credits, intensities, signed, slopes, strongest
 from explainers.types import Explanation, Verdict
 from explainers.words import number, percent
 from model_zoo.types import ModelCard, Prediction, Sample
@@ -32,7 +33,14 @@ CAVEATS = (  # how a cell's note begins, what is said of one such column, and of
     ("never seen", "{name} “{given}” was never seen in training", "{names} hold values never seen in training"),
     ("outside", "{name} {shown} is outside the training range", "{names} are outside the training range"),
 )
-PARTS = {"image": "part of the picture", "text": "word", "tabular": "column"}
+PARTS = {
+    "image": "part of the picture",
+    "text": "word",
+    "tabular": "column",
+    "series": "part of the series",
+    "audio": "part of the sound",
+}
+BY_NAME = ("channels", "bands", "patches")  # players of series and sounds that are told by their names
 
 
 @dataclass(frozen=True)
@@ -147,15 +155,15 @@ def _start_says_so(explanation: Explanation) -> bool:
 
 
 def _link(explanation: Explanation) -> str:
-    method = method_of(explanation)
-    if method and method.family == "attention":
+    if blind(explanation):
         return "looking mostly at"
     return "most sensitive to" if slopes(explanation) else "mainly because of"
 
 
 def _nothing(explanation: Explanation) -> bool:
     total = float(np.abs(explanation.values).sum())
-    return total == 0 or (not slopes(explanation) and total <= NOTHING * abs(explanation.explained))
+    on_its_scale = not slopes(explanation) and not intensities(explanation)
+    return total == 0 or (on_its_scale and total <= NOTHING * abs(explanation.explained))
 
 
 def _case(explanation: Explanation) -> Case | None:
@@ -164,6 +172,10 @@ def _case(explanation: Explanation) -> Case | None:
             return _picture(explanation)
         case "text":
             return _named(explanation, lambda one: f"“{one.name.strip(EDGES) or one.name}”")
+        case "series" | "audio" if explanation.players.kind not in BY_NAME:
+            return _over_time(explanation)
+        case "series":
+            return _named(explanation, lambda one: f"“{one.name}”")
         case _:
             return _named(explanation, lambda one: f"{one.name} = {one.shown}" if one.shown else one.name)
 
@@ -194,6 +206,23 @@ def _picture(explanation: Explanation) -> Case:
         if found or loss > gain:
             against = [(_join(found) if found else f"parts all over {sees}") + _numbers(explanation, -1)]
     return Case(speaks, against, gain, loss)
+
+
+def _over_time(explanation: Explanation) -> Case:
+    """The stretches of time in which what speaks for the target gathers, and what speaks against it."""
+    one_sided = slopes(explanation) or not signed(explanation)
+    values = np.abs(explanation.values) if one_sided else explanation.values
+    gain, loss = float(values[values > 0].sum()), -float(values[values < 0].sum())
+    most, least = (MOST, LEAST) if gain >= loss else (LEAST, MOST)
+    sides = stretches.found(explanation, 1), stretches.found(explanation, -1)
+    peak = max((one.weight for side in sides for one in side), default=0.0)
+    speaks, against = (
+        [stretches.name(explanation, one) for one in side[:count] if one.weight >= WORTH * peak]
+        for side, count in zip(sides, (most, least), strict=True)
+    )
+    if one_sided:
+        return Case(speaks, [], gain, 0.0)
+    return Case(speaks, against, gain if speaks else 0.0, loss if against else 0.0)
 
 
 def _numbers(explanation: Explanation, sign: int) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 SAMPLES = Path(__file__).parent / "samples"
-MODALITIES = ("image", "text", "tabular")
+MODALITIES = ("image", "text", "tabular", "series", "audio")
 
 
 @functools.cache

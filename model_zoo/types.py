@@ -60,7 +60,7 @@ class ModelCard:
 
     id: str
     title: str
-    modality: str  # the name of a file in modalities/: "image", "text", "tabular"
+    modality: str  # the name of a file in modalities/: "image", "text", "tabular", "series", "audio"
     task: Task
     output: Output  # what forward returns: logits, probabilities, or the regression's values
     labels: tuple[str, ...]  # class names; for a regression the names of its outputs
@@ -92,7 +92,7 @@ class Players:
     `owner` has the shape of x, or of its trailing axes: (height, width) for an image of (channels, height, width).
     """
 
-    kind: str  # "pixels", "segments", "tokens", "words", "columns"
+    kind: str  # "pixels", "segments", "tokens", "words", "columns", "steps", "spans", "channels", ...
     owner: np.ndarray
     count: int
     names: tuple[str, ...] = ()  # empty for pixels
@@ -101,7 +101,7 @@ class Players:
         """What a person calls this player."""
         if self.names:
             return self.names[player]
-        if self.owner.ndim == 2:
+        if self.owner.ndim == 2 and self.kind == "pixels":
             row, column = np.argwhere(self.owner == player)[0]
             return f"pixel at row {row}, column {column}"
         return f"{self.kind.rstrip('s')} {player + 1}"

@@ -16,15 +16,17 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from model_zoo import estimators, settings
+from model_zoo import estimators, settings, timed
 from model_zoo.learning import CannotRun, Wish
+from model_zoo.modalities.audio import AudioInput
 from model_zoo.modalities.image import ImageInput
+from model_zoo.modalities.series import SeriesInput
 from model_zoo.modalities.tabular import TableInput
 from model_zoo.modalities.text import TextInput
 from model_zoo.model import Model
 from model_zoo.types import Capability, Column, Input, ModelCard, Output, Sample, Task, UserError, digest
 
-MODALITIES = ("image", "text", "tabular")
+MODALITIES = ("image", "text", "tabular", "series", "audio")
 TASKS = ("classification", "binary", "regression")
 OUTPUTS = ("logit", "probability", "value")
 
@@ -45,6 +47,8 @@ def wrap(
     columns: Sequence[Column] | None = None,
     size: int | tuple[int, int] | None = None,
     limit: int | None = None,
+    rate: float | None = None,
+    time_axis: int | None = None,
     title: str = "",
     unit: str = "",
     description: str = "",
@@ -57,11 +61,15 @@ def wrap(
     task: "classification" (the default), "binary" (one column, two classes) or "regression"; one column that is not
         said to be binary is a regression.
     output: what the scores are; None takes rows that add up to 1 as probabilities, others as logits.
-    feature_names, columns: for tables, names alone or all that is known; class_names: as many as there are outputs.
-    background: rows that stand for the data: (rows, features), a pandas table, a CSV, texts, or pictures.
-    preprocess: callable(PIL image) -> (C, H, W), or callable(row) -> (features,); without it an image model takes
-        floats (C, H, W) as they are, and photos as 0 to 1, squeezed to `size` if that is given: (height, width), or one
-        number for a square.
+    feature_names, columns: for tables, names alone or all that is known; for series feature_names are those of the
+        channels. class_names: as many as there are outputs.
+    background: rows that stand for the data: (rows, features), a pandas table, a CSV, texts, pictures, series, sounds.
+    preprocess: callable(PIL image) -> (C, H, W), callable(row) -> (features,), callable(series or waveform) -> x;
+        without it an image model takes floats (C, H, W) as they are, and photos as 0 to 1, squeezed to `size` if that
+        is given: (height, width), or one number for a square.
+    rate: for sounds, the samples a second that the network takes; recordings at another rate are resampled.
+    time_axis: for series and sounds, which axis of one input x is time, -1 for the last: of (channels, steps) it is -1,
+        of (steps, channels) 0. Without it the names of the channels, the first layer over time or the longer axis tell.
     tokenizer: tokenizers.Tokenizer, Hugging Face tokenizer or callable text -> ids; at most `limit` tokens are read.
     embedding: the submodule, or its dotted path, that turns token ids into vectors; found by itself as a rule.
     baseline: the default baseline: a name, a number, an array like x, a row; for texts a token or its id.
@@ -103,8 +111,12 @@ def wrap(
         unit=unit,
         columns=found,
     )
-    taken = input or _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
-    if isinstance(taken, (TableInput, ImageInput)):
+    taken = (
+        input
+        or timed.taken(modality, module, feature_names, background, preprocess, baseline, rate, time_axis)
+        or _input(modality, module, found, background, preprocess, tokenizer, baseline, size, limit)
+    )
+    if isinstance(taken, (TableInput, ImageInput, SeriesInput, AudioInput)):
         settings.baseline(baseline, dataclasses.replace(taken, baseline=None).baselines)
     model = Model(
         card,
@@ -118,6 +130,8 @@ def wrap(
     if module is None:
         model.dtype = torch.float64
         model.device = device or torch.device("cpu")
+    if isinstance(taken, (SeriesInput, AudioInput)):
+        model.input = dataclasses.replace(taken, fits=timed.runs(model))
     _learn_at_once(model, len(found))
     return model
 
@@ -152,6 +166,10 @@ def _learn_at_once(model: Model, width: int) -> None:
     with contextlib.suppress(CannotRun):
         if isinstance(taken, TextInput):
             model.learn(taken.trial())
+        elif isinstance(taken, (SeriesInput, AudioInput)):
+            made_up = timed.some(taken)
+            if made_up is not None:
+                model.learn(made_up)
         elif isinstance(taken, ImageInput) and taken.size is not None and taken.preprocess is None:
             _learn_picture(model, taken, taken.size)
         elif isinstance(taken, TableInput) and taken.preprocess is None and isinstance(network, torch.nn.Module):
@@ -194,9 +212,7 @@ def _input(
     limit: int | None,
 ) -> Input:
     """How the model takes its modality; x keeps every bit that the network can use."""
-    own = () if module is None else (*module.parameters(), *module.buffers())
-    first = next((one for one in own if one.is_floating_point()), None)
-    dtype = "float64" if first is None or first.dtype == torch.float64 else "float32"
+    dtype = timed.precision(module)
     if modality == "tabular":
         return TableInput(
             columns,

@@ -16,6 +16,7 @@ from typing import Any
 
 from app.reports import printing
 from explainers import durable, figures
+from explainers.figures import _sketch
 from explainers.figures.attention import sharpest
 from explainers.figures.image import uri
 from explainers.figures.prediction import classes
@@ -29,7 +30,13 @@ HERE = Path(__file__).parent
 NO_BROWSER = printing.NO_BROWSER
 browser = printing.browser
 BATCHES = 12  # batch sizes that are written out
-GIVEN = {"image": "the given picture", "text": "the given text", "tabular": "the given row"}
+GIVEN = {
+    "image": "the given picture",
+    "text": "the given text",
+    "tabular": "the given row",
+    "series": "the given series",
+    "audio": "the given sound",
+}
 UNREAD = 1200  # characters of unread text that are printed
 
 
@@ -161,6 +168,8 @@ def _input(explanation: Explanation) -> dict[str, Any]:
             if not unread:
                 return {"read": view.text, "unread": "", "count": 0}
             return {"read": view.text[:end], "unread": view.text[end:][:UNREAD], "count": unread}
+        case "series" | "audio":
+            return {"drawing": _sketch.uri(explanation.sample), "said": _sketch.said(explanation.sample)}
         case _:
             return {"cells": view.cells}
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explainers.credits import credits, method_of, signed, slopes
+from explainers.credits import blind, credits, signed, slopes
+from explainers.figures import _curves
 from explainers.figures._maps import visible
 from explainers.types import Explanation
 from explainers.words import number
@@ -75,9 +76,11 @@ def legend(signed: bool, share: float) -> list[tuple[float, str]]:
 
 
 def limit(explanation: Explanation) -> float:
-    """The magnitude of full colour, in the explanation's unit; never 0. Pixels are clipped at a high percentile."""
+    """The magnitude of full colour, in the explanation's unit; never 0. Fine maps are clipped at a high percentile."""
     if explanation.sample.modality == "text":
         return max((abs(one.value) for one in credits(explanation)), default=0.0) or 1.0
+    if explanation.sample.modality in _curves.OVER_TIME and _curves.fine(explanation):
+        return _curves.limit(explanation) or 1.0
     if explanation.players.kind == "pixels":
         magnitudes = np.abs(visible(explanation)[0])
         return float(np.percentile(magnitudes, CLIPPED)) or float(magnitudes.max()) or 1.0
@@ -86,7 +89,7 @@ def limit(explanation: Explanation) -> float:
 
 def extent(explanation: Explanation) -> tuple[float, float]:
     """From where to where bars reach with their whiskers, zero included; (0, 0) for pixels, which have no bars."""
-    if explanation.players.kind == "pixels":
+    if _curves.fine(explanation):
         return 0.0, 0.0
     found = credits(explanation)
     low = min((one.value - (one.error or 0.0) for one in found), default=0.0)
@@ -143,9 +146,8 @@ def direction(explanation: Explanation) -> str:
     """One sentence on what the colours mean."""
     label = explanation.target.label
     if not signed(explanation):
-        method = method_of(explanation)
-        blind = "; this method does not tell for from against" if method and method.family == "attention" else ""
-        return f"The deeper the violet, the larger the value{blind}."
+        looked = "; this method does not tell for from against" if blind(explanation) else ""
+        return f"The deeper the violet, the larger the value{looked}."
     if slopes(explanation):
         return f"More of what is red would raise {label}, more of what is blue would lower it."
     if explanation.prediction.probabilities is None:

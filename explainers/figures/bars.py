@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from explainers.credits import Credit, credits, signed, strongest
-from explainers.figures import Picture, Scale, _style
+from explainers.figures import Picture, Scale, _curves, _style
 from explainers.types import Explanation
 from explainers.words import number
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
 ORDER = 20
 SHOWN = 12
+TITLES = {"tokens": "Words", "spans": "Spans of time", "cells": "Numbers"}
 LONGEST = 36  # characters of "name = value" that fit over a bar on a telephone
 ROW = 34  # pixels: a line of words and the bar under it
 THICK, LIFT = 0.26, 13  # of a row: the bar; pixels: how far its words stand above it
 
 
 def draws(explanation: Explanation) -> bool:
-    """Columns, words and segments; pixels have no names."""
-    return explanation.players.kind != "pixels"
+    """Columns, words, segments, spans of time, channels; pixels have no names, and many single steps are a curve."""
+    return not _curves.fine(explanation)
 
 
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The bars; `scale` makes compared plots share their axis."""
     top, rest = strongest(credits(explanation), SHOWN)
-    kind = {"columns": "Columns", "segments": "Segments"}.get(explanation.players.kind, "Words")
+    kind = TITLES.get(explanation.players.kind, explanation.players.kind.capitalize())
     says = _style.direction(explanation)
     if any(one.error is not None for one in top):
         says += " Whiskers are one standard error."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from explainers.credits import Credit, credits, strongest
 from explainers.figures import Picture, _style
+from explainers.figures._curves import fine
 from explainers.figures.bars import THICK, label, lines
 from explainers.types import Explanation
 from explainers.words import number
@@ -22,8 +23,8 @@ MISSING = 0.005  # a gap of this share of the way is worth a step
 
 
 def draws(explanation: Explanation) -> bool:
-    """Columns and words, where there is a value to start from."""
-    return explanation.base_value is not None and explanation.sample.modality in ("tabular", "text")
+    """Columns, words and spans of time, where there is a value to start from."""
+    return explanation.base_value is not None and explanation.sample.modality != "image" and not fine(explanation)
 
 
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:

@@ -5,7 +5,8 @@ values are the coefficients of the least squares fit of v(z) on z that meets v(n
     (d - 1) / (C(d, |z|) · |z| · (d - |z|)),   d players,
 so they add up to f(x) - mean f(row) whatever was sampled. With few players every coalition is evaluated and the values
 are exact. Coalitions, their weights and the solution are those of shap.KernelExplainer, which is shown coalitions as
-its input: 1 is present, 0 is absent. A player whose every reference row equals x gets 0, as there.
+its input: 1 is present, 0 is absent. A player whose every reference row equals x gets 0, as there
+(the library asks np.isclose, which takes a price of 1,000,009 for one of 1,000,000: here only equals are equal).
 Standard errors: a jackknife that leaves out a twentieth of the sampled coalitions at a time, complements together.
 Reference: Lundberg and Lee (2017), arXiv:1705.07874.
 Numbers: shap KernelExplainer, same seed, background and nsamples, to 1e-9 of their range.
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explainers.engine.game import varies
 from explainers.engine.libraries import largest_error, quiet, seeded
 from explainers.types import Attribution, Method, Settled, knob
 from model_zoo.types import Players, Reference, Sample, Target, UserError
@@ -42,6 +44,7 @@ class Params:
         help="Coalitions of players to evaluate; 0 takes 2,048 plus twice the players. Few players are enumerated.",
     )
     segments: int = knob(70, low=5, high=300, help="For images: about how many segments the picture is divided into.")
+    spans: int = knob(20, low=2, high=300, help="For series and sounds: how many spans of time there are.")
     l1_reg: str = knob(
         "none",
         choices=("none", "aic", "bic", "num_features(10)"),
@@ -58,7 +61,7 @@ def explain(
     if players.count > MOST:
         raise UserError(
             f"KernelSHAP weighs at most {MOST:,} players; this input has {players.count:,} {players.kind}."
-            " Choose coarser players, such as segments or words."
+            " Choose coarser players, such as segments, words or spans."
         )
     varying = varies(sample, players, reference)
     active = int(varying.sum())
@@ -102,19 +105,6 @@ def explain(
         used={"nsamples": coalitions},
         flavour=f"{'all ' if exact else ''}{shown:,} coalitions" + _rows(rows),
     )
-
-
-def varies(sample: Sample, players: Players, reference: Reference) -> np.ndarray:
-    """Whether taking a player away changes anything: bool (players,).
-
-    The library asks np.isclose, which takes a price of 1,000,009 for one of 1,000,000: here only equals are equal.
-    """
-    x, rows = sample.x, reference.rows
-    same = (x == rows) | (np.isnan(x) & np.isnan(rows)) if np.issubdtype(x.dtype, np.floating) else x == rows
-    channels = tuple(range(1, 1 + x.ndim - players.owner.ndim))
-    moved = ~same.all(axis=(0, *channels)).reshape(-1)
-    owner = players.owner.reshape(-1)
-    return np.bincount(owner[owner >= 0], moved[owner >= 0], minlength=players.count) > 0
 
 
 def _explainer(worth: Any, background: np.ndarray) -> Any:

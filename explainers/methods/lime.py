@@ -6,9 +6,10 @@ gives each player its coefficient, in units of f: how much the output changes wh
 category, an interval of a number) or rises by one standard deviation (a number that is not cut into intervals). The
 coefficients do not add up to anything; R² says how far the line follows the model at all.
 An image is hidden segment by segment, in the model's own numbers, by the segment's mean or the baseline. A text loses
-words in place (bow=False in the library: the same word may count twice). Samples, distances and coefficients are those
-of the lime library; every player gets a coefficient. Standard errors are the regression's own, robust to its weights
-and to what the line misses (White, 1980): the spread of the coefficients over other samples.
+words in place (bow=False in the library: the same word may count twice). A series or a sound loses its players (spans
+of time, channels) to the baseline, drawn and weighed as the segments of an image are. Samples, distances and
+coefficients are those of the lime library; every player gets a coefficient. Standard errors are the regression's own,
+robust to its weights and to what the line misses (White, 1980): the spread of the coefficients over other samples.
 Reference: Ribeiro, Singh and Guestrin (2016), arXiv:1602.04938.
 Numbers: lime LimeImageExplainer, LimeTextExplainer and LimeTabularExplainer, same random_state, num_samples and
 segments, words or training rows, to 1e-5 of their range.
@@ -51,6 +52,7 @@ class Params:
         help="Altered copies that the line is fitted to; 0 takes 1,000 for images and texts and 5,000 for tables.",
     )
     segments: int = knob(70, low=5, high=300, help="For images: about how many segments the picture is divided into.")
+    spans: int = knob(20, low=2, high=300, help="For series and sounds: how many spans of time there are.")
     hide: str = knob(
         USUAL,
         choices=(USUAL, "baseline"),
@@ -71,12 +73,12 @@ def explain(
     if players.count > MOST:
         raise UserError(
             f"LIME fits at most {MOST:,} players; this input has {players.count:,} {players.kind}."
-            " Choose coarser players, such as segments or words."
+            " Choose coarser players, such as segments, words or spans."
         )
     count = params.num_samples or _samples(sample.modality == "tabular")
     params = replace(params, num_samples=count)
     run.expect(count)
-    fit = {"image": _image, "text": _text, "tabular": _table}[sample.modality]
+    fit = {"image": _image, "text": _text, "tabular": _table}.get(sample.modality, _parts)
     with quiet():
         surrogate, absence, notes = fit(model, sample, target, players, reference, params, run)
     values, error = surrogate.coefficients, surrogate.std_error()
@@ -95,6 +97,43 @@ def explain(
 def _image(
     model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> tuple[Surrogate, str, tuple[str, ...]]:
+    picture = np.ascontiguousarray(np.moveaxis(sample.x, 0, -1))
+    mean = params.hide == USUAL
+    hide = None if mean else np.moveaxis(reference.rows[0], 0, -1)
+    if mean and picture.shape[-1] != 3:  # the library takes means of three channels only
+        hide = _means(picture, players)
+
+    def worth(present: np.ndarray, fudged: np.ndarray) -> np.ndarray:
+        hidden = Reference("given", np.moveaxis(fudged, -1, 0)[None], "")
+        return run.evaluator.masked(sample, players, present, hidden, target)
+
+    surrogate = _coalitions(picture, hide, players.owner, players.count, worth, params, run)
+    return surrogate, "each hidden segment in its own mean colour" if mean else reference.sentence, ()
+
+
+def _parts(
+    model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
+) -> tuple[Surrogate, str, tuple[str, ...]]:
+    """Players of any kind as the segments of a picture that is never looked at."""
+
+    def worth(present: np.ndarray, fudged: np.ndarray) -> np.ndarray:
+        return run.evaluator.masked(sample, players, present, reference, target)
+
+    blank = np.zeros((1, players.count, 3))
+    places = np.arange(players.count)[None]
+    return _coalitions(blank, blank, places, players.count, worth, params, run), reference.sentence, ()
+
+
+def _coalitions(
+    picture: np.ndarray,
+    hide: np.ndarray | None,
+    owner: np.ndarray,
+    features: int,
+    worth: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    params: Params,
+    run: Run,
+) -> Surrogate:
+    """The library's fit to worth(present (n, features), the hidden picture)."""
     from lime.lime_image import LimeImageExplainer
 
     class Coalitions(LimeImageExplainer):
@@ -109,17 +148,10 @@ def _image(
             count: int,
             batch_size: int = 10,
         ) -> tuple[np.ndarray, np.ndarray]:
-            features = players.count
             data = self.random_state.randint(0, 2, count * features).reshape((count, features))
             data[0, :] = 1
-            hidden = Reference("given", np.moveaxis(fudged, -1, 0)[None], "")
-            return data, run.evaluator.masked(sample, players, data == 1, hidden, target)[:, None]
+            return data, worth(data == 1, fudged)[:, None]
 
-    picture = np.ascontiguousarray(np.moveaxis(sample.x, 0, -1))
-    mean = params.hide == USUAL
-    hide = None if mean else np.moveaxis(reference.rows[0], 0, -1)
-    if mean and picture.shape[-1] != 3:  # the library takes means of three channels only
-        hide = _means(picture, players)
     explainer = Coalitions(random_state=run.seed)
     explainer.base = surrogate = Surrogate(explainer.base)
     explainer.explain_instance(
@@ -128,11 +160,11 @@ def _image(
         labels=(0,),
         top_labels=None,
         hide_color=hide,
-        num_features=players.count,
+        num_features=features,
         num_samples=params.num_samples,
-        segmentation_fn=lambda image: players.owner,
+        segmentation_fn=lambda image: owner,
     )
-    return surrogate, "each hidden segment in its own mean colour" if mean else reference.sentence, ()
+    return surrogate
 
 
 def _means(picture: np.ndarray, players: Players) -> np.ndarray:

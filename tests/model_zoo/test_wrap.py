@@ -342,7 +342,7 @@ def test_preprocess_takes_what_the_person_gives():
         (linear(1), {"class_names": ["a", "b"]}, "Linear has one output and 2 class names; say task='binary'"),
         (linear(1), {"task": "binary", "class_names": ["a"]}, "one output for two classes, so 2 class names"),
         (linear(2), {"task": "binary"}, "A binary model has one output; Linear has 2. Say task='classification'."),
-        (linear(2), {"modality": "sound"}, "modality is one of image, text, tabular; 'sound' came."),
+        (linear(2), {"modality": "sound"}, "modality is one of image, text, tabular, series, audio; 'sound' came."),
         (linear(2), {"task": "ranking"}, "task is one of classification, binary, regression; 'ranking' came."),
         (linear(2), {"output": "score"}, "output is one of logit, probability, value; 'score' came."),
         (linear(2), {"feature_names": ["a", "b"]}, "2 features were named .* the first nn.Linear of Linear takes 3;"),
