@@ -4,16 +4,20 @@ With the probabilities A of a layer's heads and their gradient ∇A = ∂F/∂A,
     R ← R + mean over heads of (∇A ⊙ A)⁺ · R,    R = I at the start,
 and a token receives (R - I)[r, token] for the position r that the score is read from. Taking I off again changes
 nothing for other tokens than r itself, and leaves 0 for a token that nobody reads.
+Of an encoder with a decoder these are the encoder's layers, read where the decoder reads them.
 Reference: Chefer, Gur and Wolf (2021), arXiv:2103.15679, the rule for self-attention.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explainers.types import Attribution, Method, NoParams
+from explainers.engine.reading import interpolation_knob, position_knob
+from explainers.methods.attention import refuses
+from explainers.types import Attribution, Method
 from model_zoo.types import Capability, Players, Reference, Sample, Target
 
 if TYPE_CHECKING:
@@ -21,20 +25,25 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 
+@dataclass(frozen=True)
+class Params:
+    """Where it is read."""
+
+    position: int = position_knob()
+    interpolation: str = interpolation_knob()
+
+
 def explain(
-    model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: NoParams, run: Run
+    model: Model, sample: Sample, target: Target, players: Players, reference: Reference, params: Params, run: Run
 ) -> Attribution:
     """Gradient-weighted attention; values (players,), a word's is the sum over its tokens."""
     from explainers.engine.attention import look  # imports torch
-    from explainers.engine.credit import credit
 
-    seen = look(model, sample, target, players, run)
+    seen = look(model, sample, target, players, run, params.position)
     assert seen.gradients is not None  # needs GRADIENTS
     row = seen.read(relevance(seen.maps, seen.gradients))
-    notes = seen.notes(row, players)
-    if not row.any():
-        notes += ("There is no attention that raises this score, so every value is 0.",)
-    return Attribution(credit(row, players, 1), unit="gradient-weighted attention", extras=seen.extras, notes=notes)
+    nothing = () if row.any() else ("There is no attention that raises this score, so every value is 0.",)
+    return seen.attribution(row, sample, players, params.interpolation, "gradient-weighted attention", *nothing)
 
 
 def relevance(maps: tuple[np.ndarray, ...], gradients: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -50,13 +59,15 @@ METHOD = Method(
     id="gradient_attention",
     title="Gradient attention",
     family="attention",
-    summary="Follows the attention that raises this class's score through all layers down to the words.",
+    summary="Follows the attention that raises this class's score through all layers down to the words or patches.",
     source="Chefer, Gur and Wolf (2021), arXiv:2103.15679",
     library="assay",
     explain=explain,
     needs=Capability.ATTENTION | Capability.GRADIENTS,
-    modalities=("text",),
+    modalities=("text", "image"),
+    params=Params,
     players={"text": "words"},
     signed=False,
     flavour=lambda params, reference: "all layers, positive gradient × attention",
+    refuses=refuses,
 )

@@ -1,112 +1,244 @@
-"""Attention maps of any torch network, and the gradient of a score with respect to them.
+"""Attention of any torch network: maps, what is mixed by them, and the gradient of a score with respect to the maps.
 
 Attention is softmax(Q Kᵀ · scale + mask), recomputed from what fused attention operators are given, or the output of a
-softmax over square (tokens, tokens) matrices where it is written out. Backwards the same mode sees the gradient that
-arrives: at a softmax it is that of the probabilities A; at fused attention, out = A V, so dy/dA = (dy/d out) Vᵀ,
-exactly.
+softmax that is written out: over square (tokens, tokens) matrices, or over others (targets, sources) of which the
+product with values is taken. Backwards the same mode sees the gradient that arrives: at a softmax it is that of the
+probabilities A; at fused attention, out = A V, so dy/dA = (dy/d out) Vᵀ, exactly. Values V are the other factor of that
+product; `projections.py` finds the linear map that takes the heads back to one state, and `lineage.py` tells attention
+within a sequence from attention to another one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from model_zoo.probe.lineage import Lineage, Sources, tensors
+from model_zoo.probe.maps import Attention, Heads
+from model_zoo.probe.projections import projection
 from model_zoo.probe.watch import Number, Watch, unfused
 
 SOFTMAX = ("aten::_softmax", "aten::_safe_softmax")
 FUSED = "aten::_scaled_dot_product_"
+PRODUCTS = {  # the factors among the arguments
+    "aten::mm": ("self", "mat2"),
+    "aten::bmm": ("self", "mat2"),
+    "aten::addmm": ("mat1", "mat2"),
+    "aten::baddbmm": ("batch1", "batch2"),
+    "aten::matmul": ("self", "other"),
+    "aten::linear": ("input", "weight"),
+}
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Attention of each layer in the order of computation; `gradients` are those of the target, if asked for.
-
-    maps, gradients: one tensor (batch, heads, tokens, tokens) a layer; rows are who pays attention, columns to whom.
-    A layer that the target does not depend on has a gradient of zeros.
-    """
-
-    maps: tuple[torch.Tensor, ...]
-    gradients: tuple[torch.Tensor, ...] | None = None
-
-
-def attention(forward: Callable[[], Any], batch: int = 1) -> Attention:
-    """Attention maps seen while `forward()` runs; an empty tuple where there are none."""
-    with unfused(), AttentionWatch(batch) as watch:
+def attention(forward: Callable[[], Any], batch: int = 1, entry: torch.Tensor | None = None) -> Attention:
+    """Attention seen while `forward()` runs; no layers where there is none. entry: what it starts from, if known."""
+    with unfused(), AttentionWatch(batch, entry) as watch:
         forward()
-    return Attention(tuple(one.map for one in watch.layers))
+    return Attention(watch.found(gradients=False), tuple(reversed(watch.sizes)))
 
 
 def attention_with_gradients(forward: Number, entry: torch.Tensor, batch: int = 1) -> Attention:
-    """Attention maps A while `forward(entry)` runs, and dy/dA of its number y (batch,), summed over the batch.
+    """Attention A while `forward(entry)` runs, and dy/dA of its number y (batch,), summed over the batch.
 
     entry: the point where gradients live, with requires_grad; everything that depends on it is differentiated.
     """
-    with unfused(), AttentionWatch(batch) as watch, torch.enable_grad():
+    with unfused(), AttentionWatch(batch, entry) as watch, torch.enable_grad():
         number = forward(entry).sum()
+        watch.closed = True
         if number.requires_grad:
             torch.autograd.grad(number, entry, allow_unused=True)
-    gradients = [torch.zeros_like(one.map) if one.gradient is None else one.gradient for one in watch.layers]
-    return Attention(tuple(one.map for one in watch.layers), tuple(gradients))
+    return Attention(watch.found(gradients=True), tuple(reversed(watch.sizes)))
 
 
 def fused(forward: Callable[[], Any]) -> int:
-    """How many of the attention layers that run in `forward()` are one fused operator."""
+    """How many of the attention layers within a sequence that run in `forward()` are one fused operator."""
     with unfused(), AttentionWatch(1) as watch, torch.no_grad():
         forward()
-    return watch.fused
+    return sum(one.fused and one.within for one in watch.found(gradients=False))
 
 
 @dataclass
 class _Layer:
     output: torch.Tensor  # of the operator; kept so that its address names it until the backward pass
     map: torch.Tensor
+    sources: tuple[Sources, Sources]  # of queries and of keys
+    sure: bool  # attention by its form alone; else only once its product with values is seen
+    windowed: bool
+    fused: bool
+    source: int
     gradient: torch.Tensor | None = None
+    value: torch.Tensor | None = None
+    mixed: torch.Tensor | None = None  # (batch, heads, targets, width)
+    projection: torch.Tensor | None = None
+    taken: bool = False  # a linear map was seen to follow
+    made_from: Sources = field(default_factory=frozenset)
 
 
 class AttentionWatch(Watch):
     """Keeps the attention of each layer as it is computed, and its gradient as it arrives."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, entry: torch.Tensor | None = None) -> None:
         super().__init__()
         self.batch = batch
-        self.layers: list[_Layer] = []
-        self.fused = 0
+        self.closed = False  # no longer forwards
+        self.layers: list[_Layer] = []  # also those that are not sure to be attention yet
+        self.sizes: dict[tuple[int, int], None] = {}
+        self._lineage = Lineage()
+        if entry is not None:
+            self._lineage.mark(entry, sources=frozenset({self._lineage.fresh()}))
+
+    def found(self, gradients: bool) -> tuple[Heads, ...]:
+        """The layers that were seen, each with a gradient if they are asked for."""
+        return tuple(_heads(one, gradients) for one in self.layers if one.sure)
 
     def saw(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Attention forwards, its gradient backwards."""
         name = func._schema.name
-        if name in SOFTMAX:
-            # A softmax may be anything: attention is one over the columns of square matrices.
-            dim = _arguments(func, args, kwargs)["dim"]
-            if result.ndim > 2 and dim in (-1, result.ndim - 1) and result.shape[-1] > 1:
-                self._add(result, result)
-        elif name == "aten::_softmax_backward_data":
+        if name == "aten::_softmax_backward_data":
             given = _arguments(func, args, kwargs)
             self._arrives(given["output"], given["grad_output"])
-        elif name.startswith(FUSED):
+        elif name.startswith(FUSED) and name.endswith("_backward"):
             given = _arguments(func, args, kwargs)
-            if name.endswith("_backward"):
-                out = given["grad_out_"] if "grad_out_" in given else given["grad_out"]
-                self._arrives(given["out"], _wide(out) @ _wide(_each_head(given["value"], out)).mT)
-            else:
-                self.fused += 1
-                self._add(result[0], _probabilities(given))
+            out = given["grad_out_"] if "grad_out_" in given else given["grad_out"]
+            self._arrives(given["out"], _wide(out) @ _wide(_each_head(given["value"], out)).mT)
+        elif not self.closed:
+            self._lineage.follow(name.removeprefix("aten::"), tensors((*args, *kwargs.values())), result)
+            if name in SOFTMAX or name in PRODUCTS or name.startswith(FUSED):
+                self._forwards(name, _arguments(func, args, kwargs), result)
+            elif "conv" in name or "pool" in name:
+                map = result[0] if isinstance(result, tuple) else result
+                if isinstance(map, torch.Tensor) and map.ndim == 4:
+                    size = (map.shape[-2], map.shape[-1])
+                    self.sizes.pop(size, None)
+                    self.sizes[size] = None
 
-    def _add(self, output: torch.Tensor, found: torch.Tensor) -> None:
-        if found.shape[-1] == found.shape[-2] and found.shape[:-2].numel() % self.batch == 0:
-            self.layers.append(_Layer(output, self._by_head(found)))
+    def _forwards(self, name: str, given: dict[str, Any], result: Any) -> None:
+        if name in PRODUCTS:
+            left, right = (given[one] for one in PRODUCTS[name])
+            self._product(left, right.mT if name == "aten::linear" else right, result)
+        elif name.startswith(FUSED):
+            out = result[0] if isinstance(result, (tuple, list)) else result
+            states = [self._lineage.of(given[one]) for one in ("query", "key", "value")]
+            for one in states:
+                self._no_projection(one.projected)
+            found = _probabilities(given)
+            self._add(out, found, (states[0].sources, states[1].sources), True, out.shape[0] != self.batch)
+            self._mixes(len(self.layers) - 1, _each_head(given["value"], out), states[2].sources, out)
+        elif result.ndim > 1 and given["dim"] in (-1, result.ndim - 1) and result.shape[-1] > 1:
+            # A softmax may be anything: by form alone, attention is one over the columns of square matrices.
+            batched = result.ndim > 2 and result.shape[:-2].numel() % self.batch == 0
+            square = batched and result.shape[-1] == result.shape[-2]
+            windowed = result.ndim > 4 or (result.ndim == 4 and result.shape[0] != self.batch)
+            pair = self._lineage.of(given["self"]).pair or (frozenset(), frozenset())
+            self._add(result, result, pair, square, batched and windowed)
+            self._lineage.mark(result, chances=len(self.layers) - 1, pair=None)
+
+    def _add(
+        self, output: torch.Tensor, found: torch.Tensor, sources: tuple[Sources, Sources], sure: bool, windowed: bool
+    ) -> None:
+        fresh = self._lineage.fresh()
+        made_from = sources[0] | sources[1]
+        self.layers.append(
+            _Layer(
+                output, self._by_head(found), sources, sure, windowed, output is not found, fresh, made_from=made_from
+            )
+        )
 
     def _arrives(self, output: torch.Tensor, gradient: torch.Tensor) -> None:
         for one in self.layers:
             if one.output.data_ptr() == output.data_ptr() and one.output.shape == output.shape:
                 one.gradient = self._by_head(gradient)
 
+    # -- what is mixed, and what becomes of it --------------------------------------------------------------------
+
+    def _product(self, left: torch.Tensor, right: torch.Tensor, result: torch.Tensor) -> None:
+        one, other = self._lineage.of(left), self._lineage.of(right)
+        if one.chances is not None and self._mixing(one.chances, left, right, result):
+            return
+        if other.chances is not None and self._mixing(other.chances, right.mT, left.mT, result.mT):
+            return
+        self._lineage.mark(result, pair=(one.sources, other.sources))
+        if one.sources and other.sources:  # of two states, as queries with keys: no linear map on its way back
+            self._no_projection(one.projected)
+            self._no_projection(other.projected)
+        elif one.mixed is not None and not other.sources:
+            self._projects(one.mixed, left, right, result)
+        elif other.mixed is not None and not one.sources:
+            self._projects(other.mixed, right.mT, left.mT, result)
+
+    def _mixing(self, place: int, chances: torch.Tensor, values: torch.Tensor, result: torch.Tensor) -> bool:
+        """Whether this product is that of a layer's probabilities (*, targets, sources) with values."""
+        layer = self.layers[place]
+        targets, sources = layer.map.shape[-2:]
+        if layer.value is not None or chances.shape[-2:] != (targets, sources) or values.shape[-2] != sources:
+            return False
+        if targets == sources:
+            first, own = chances.reshape(-1, targets, sources)[0], layer.map[0, 0]
+            if torch.equal(first, own.mT) and not torch.equal(first, own):  # a product with the columns
+                return False
+        count = chances.shape[:-2].numel()
+        if count != layer.map.shape[:2].numel():  # one map for the whole batch
+            if layer.map.shape[0] != 1 or count != self.batch * layer.map.shape[1]:
+                return False
+            layer.map = layer.map.expand(self.batch, -1, -1, -1)
+        elif layer.map.shape[0] != self.batch:
+            layer.map = layer.map.expand(self.batch, -1, -1, -1)
+        layer.sure = True
+        self._no_projection(self._lineage.of(values).projected)
+        if values.shape[:-2].numel() == layer.map.shape[:2].numel():
+            each = values.reshape(*layer.map.shape[:2], *values.shape[-2:])
+            self._mixes(place, each, self._lineage.of(values).sources, result)
+        return True
+
+    def _mixes(self, place: int, values: torch.Tensor, sources: Sources, result: torch.Tensor) -> None:
+        layer = self.layers[place]
+        layer.value = values.detach()
+        layer.made_from |= sources
+        layer.mixed = result.detach().reshape(*layer.map.shape[:2], layer.map.shape[-2], -1)
+        self._lineage.mark(result, sources=frozenset({layer.source}), pair=None, mixed=place, projected=None)
+
+    def _projects(self, place: int, mixed: torch.Tensor, weight: torch.Tensor, result: torch.Tensor) -> None:
+        layer = self.layers[place]
+        if layer.taken:  # several linear maps follow: these are the queries, keys and values of the next layer
+            layer.projection = None
+            return
+        layer.taken = True
+        if layer.mixed is not None and self.batch == 1:
+            layer.projection = projection(layer.mixed[0], mixed, weight)
+        self._lineage.mark(result, projected=place, mixed=None)
+
+    def _no_projection(self, place: int | None) -> None:
+        """What follows the layer is a part of the next one, not its way back to the state."""
+        if place is not None:
+            self.layers[place].projection = None
+
     def _by_head(self, found: torch.Tensor) -> torch.Tensor:
-        """(batch, heads, tokens, tokens), also where batch and heads share an axis."""
-        return found.detach().reshape(self.batch, -1, *found.shape[-2:])
+        """(batch, heads, targets, sources), also where batch and heads share an axis, or there is no batch."""
+        batch = self.batch if found.ndim > 2 and found.shape[:-2].numel() % self.batch == 0 else 1
+        return found.detach().reshape(batch, -1, *found.shape[-2:])
+
+
+def _heads(one: _Layer, gradients: bool) -> Heads:
+    queries, keys = one.sources
+    gradient = one.gradient
+    if gradients and gradient is None:
+        gradient = torch.zeros_like(one.map)
+    return Heads(
+        one.map,
+        gradient if gradients else None,
+        one.value,
+        one.projection,
+        crossed=bool(queries and keys and not queries & keys),
+        related=bool(queries & keys),
+        windowed=one.windowed,
+        fused=one.fused,
+        source=one.source,
+        made_from=one.made_from,
+        keys_from=keys,
+    )
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

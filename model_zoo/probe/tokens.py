@@ -51,3 +51,22 @@ def layout(state: torch.Tensor, sizes: Iterable[tuple[int, int]]) -> Layout | No
             if extra == 0 or (times == 0 and 0 < extra <= MOST_EXTRA):
                 return Layout(r, c, extra)
     return None
+
+
+def grid(tokens: int, sizes: Iterable[tuple[int, int]], image: tuple[int, int]) -> Layout | None:
+    """How so many tokens lie over an image (height, width), all stages but the first left out; None if they do not.
+
+    sizes: rows and columns of the feature maps that were seen, the latest first. Where patches are cut out without a
+    convolution there is none: then the patches are squares that fill the image, beside as few other tokens as can be.
+    """
+    known = tuple(sizes)
+    for rows, columns in known:
+        if min(rows, columns) > 1 and 0 <= tokens - rows * columns <= MOST_EXTRA:
+            return Layout(rows, columns, tokens - rows * columns)
+    height, width = image
+    for extra in range(MOST_EXTRA + 1 if not known else 0):
+        sides = [side for side in range(1, min(image) // 2 + 1) if height % side == 0 == width % side]
+        for side in sides:
+            if height // side * (width // side) == tokens - extra:
+                return Layout(height // side, width // side, extra)
+    return None
