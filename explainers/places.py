@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from explainers.credits import slopes
+from explainers.credits import intensities, slopes
 from explainers.types import Explanation
 
 GRID = 12  # cells a side in which neighbours are summed first: thirds, halves and quarters end at its lines
@@ -52,7 +52,8 @@ def mass(explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
         dense = np.abs(dense)
     owner = np.asarray(explanation.players.owner)
     sizes = np.bincount(owner[owner >= 0], minlength=explanation.players.count)
-    shares = np.append(np.maximum(sizes, 1), 1)[owner]  # a segment's value is spread over its pixels
+    spread = np.ones_like(sizes) if intensities(explanation) else np.maximum(sizes, 1)
+    shares = np.append(spread, 1)[owner]  # a segment's share of the output is spread over its pixels
     left, top, right, bottom = view.box
     a, b, c, d = view.box if zoomed(view) else window(view)
     rows, columns = dense.shape

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from model_zoo.model import Model
 
 NEEDS = Capability.GRADIENTS | Capability.SPATIAL
+NEGATIVE = 0.2  # of all activation: smooth kinds of ReLU stay below it
 GRADED, PLAIN = "activation × gradient", "activation"  # units; the second has never met the target
 
 
@@ -71,6 +72,19 @@ def attribution(
     if not small.any():
         said.append(_empty(features, target, unit))
     return Attribution(values, unit=unit, extras={"map": small.astype(np.float32)}, notes=tuple(said))
+
+
+def both_signs(features: Features) -> bool:
+    """Whether much of what is active is negative: behind a ReLU nothing is, behind a transformer's norm about half."""
+    negative = float(np.maximum(-features.activation, 0).sum())
+    return negative > NEGATIVE * float(np.abs(features.activation).sum())
+
+
+def made_for_positive(features: Features, title: str) -> tuple[str, ...]:
+    """What is said where a formula was made for features that are never negative, and some are."""
+    if not both_signs(features):
+        return ()
+    return (f"{title} is made for features that are never negative; here many are. HiResCAM has no such premise.",)
 
 
 def _empty(features: Features, target: Target, unit: str) -> str:

@@ -38,7 +38,9 @@ def explain(
     features = activation.look(model, sample, target, params.layer, run)
     weights, undefined = importance(features.activation, features.gradient)
     small = np.maximum(np.tensordot(weights, features.activation, 1), 0)
-    notes = [f"At {undefined:.1%} of the places α is undefined, for features are negative there."] if undefined else []
+    notes = [*activation.made_for_positive(features, METHOD.title)]
+    if undefined:
+        notes.append(f"At {undefined:.1%} of the places α is undefined, for features are negative there.")
     return activation.attribution(small, features, sample, target, players, activation.GRADED, *notes)
 
 

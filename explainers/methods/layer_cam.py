@@ -36,7 +36,8 @@ def explain(
     run.expect(1)
     features = activation.look(model, sample, target, params.layer, run)
     small = np.maximum((np.maximum(features.gradient, 0) * features.activation).sum(0), 0)
-    return activation.attribution(small, features, sample, target, players, activation.GRADED)
+    notes = activation.made_for_positive(features, METHOD.title)
+    return activation.attribution(small, features, sample, target, players, activation.GRADED, *notes)
 
 
 METHOD = Method(
