@@ -26,5 +26,5 @@ def percent(share: float) -> str:
     edge = min(abs(points), abs(100 - abs(points)))
     text = f"{points:.0f}" if edge >= 10 or points == round(points) or abs(points) >= 1000 else f"{points:.1f}"
     if text in ("100", "100.0"):
-        text = "over 99.9" if points < 100 else "100"
+        text = "over 99.9" if points < 100 - 1e-6 else "100"
     return f"{text} %".replace("-", MINUS)

@@ -54,6 +54,20 @@ def shared(one: np.ndarray, other: np.ndarray, count: int, signed: bool = True) 
     return len(agree) / count
 
 
+def captured(one: np.ndarray, other: np.ndarray, count: int, signed: bool = True) -> float:
+    """How much of `one` the `count` strongest of `other` hold, 0 for what chance gives and 1 for the most there is.
+
+    Counted by size, so that parts of nearly the same size may change places; with the same sign where `signed`.
+    """
+    size = np.abs(one)
+    agree = size * (one * other > 0) if signed else size
+    most = float(np.sort(size)[::-1][:count].sum())
+    if not most:
+        return float("nan")
+    held = float(agree[list(top(other, count))].sum()) / most
+    return above_chance(held, float(size.sum()) * count / len(size) / most)
+
+
 def above_chance(share: float, chance: float) -> float:
     """0 for what chance gives, 1 for all: (share - chance) / (1 - chance)."""
     return (share - chance) / (1 - chance) if chance < 1 else float("nan")

@@ -25,7 +25,8 @@ def arrangements(values: np.ndarray) -> float:
     """How many different maps the values make when they change places; equal values make fewer."""
     size = float(np.abs(values).max(initial=0.0))
     kinds = Counter(np.round(values / size, 9).tolist() if size > 0 else [0.0] * len(values))
-    return math.exp(math.lgamma(len(values) + 1) - sum(math.lgamma(one + 1) for one in kinds.values()))
+    logarithm = math.lgamma(len(values) + 1) - sum(math.lgamma(one + 1) for one in kinds.values())
+    return math.exp(min(logarithm, 700.0))
 
 
 def copies(values: np.ndarray, players: Players, source: np.random.Generator) -> tuple[np.ndarray, bool]:

@@ -20,11 +20,14 @@ def judge(found: Found) -> Check:
     """Compare the sum of the values with what the model itself says."""
     values = found.attribution.values
     total, mass = float(np.sum(values)), float(np.abs(values).sum())
-    if found.method.completeness == "no" or found.start is None:
+    start = found.start
+    if found.method.completeness == "no":  # such a method may still say what its values start from
+        start = found.attribution.base_value
+    if start is None:
         return _check(Verdict.NOT_APPLICABLE, _promises_nothing(found, total))
-    change = found.explained - found.start
-    span = f"({number(found.start)} → {number(found.explained)})"
-    noise = 1e-6 * max(abs(found.start), abs(found.explained))
+    change = found.explained - start
+    span = f"({number(start)} → {number(found.explained)})"
+    noise = 1e-6 * max(abs(start), abs(found.explained))
     if mass <= noise and abs(change) <= noise:
         return _check(
             Verdict.UNTESTABLE,

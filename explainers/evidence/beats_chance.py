@@ -77,7 +77,7 @@ def judge(found: Found) -> Check:
     readings: tuple[Reading, ...] = ("for", "matters") if case.reading == "either" else (case.reading,)
     best = min(readings, key=lambda one: _worst([trial.chance(one, full)[0] for trial in trials]))
     told = [trial.chance(best, full) for trial in trials]
-    ps = [min(1.0, p * len(readings)) for p, _, _ in told]
+    ps = [p if np.isnan(p) else min(1.0, p * len(readings)) for p, _, _ in told]
     spent = case.spent() - before
     if all(np.isnan(ps)):
         return _check(

@@ -27,6 +27,7 @@ LABEL = "Reads the model"
 GOOD, BAD = 0.5, 0.8  # rank correlation
 COPIES, MORE = 3, 9  # copies, and for few players, whose rank correlations are coarse
 FEW = 50  # players
+ALONE = 0.7  # rank correlation with a map of the input alone
 HELD = 19  # copies that a map of unknown making is held against
 
 
@@ -87,6 +88,14 @@ def _other_maps(case: Case) -> tuple[Verdict, str, float | None]:
     trained = _likeness(own, _quick(case, case.model))
     if np.isnan(trained):
         return Verdict.UNTESTABLE, "The map, or our own, is the same everywhere, so nothing can be compared.", None
+    alone, filter = _input_alone(case, own)
+    if alone > max(trained, 0.0) + 0.2 and alone >= ALONE:
+        says = (
+            f"**This picture can be had without the model**: {filter} gives nearly the same one (rank correlation"
+            f" {number(alone, 2)}), while our own map of the model is another ({number(trained, 2)}). It shows the"
+            " input, not the decision."
+        )
+        return Verdict.BAD, says, trained - alone
     random = [_likeness(own, _quick(case, copy)) for copy in _copies(case, HELD)]
     known = np.array([one for one in random if not np.isnan(one)])
     if len(known) < HELD // 2:
@@ -107,6 +116,15 @@ def _other_maps(case: Case) -> tuple[Verdict, str, float | None]:
         " model, rather than this decision."
     )
     return Verdict.BAD, says, value
+
+
+def _input_alone(case: Case, own: np.ndarray) -> tuple[float, str]:
+    """The rank correlation with the nearest map that the input alone gives, and what that is."""
+    from explainers.engine.inputs_alone import maps
+    from explainers.engine.likeness import rank_correlation
+
+    known = [(rank_correlation(own, one), name) for name, one in maps(case.sample, case.players, case.reference)]
+    return max((one for one in known if not np.isnan(one[0])), default=(0.0, ""))
 
 
 def _copies(case: Case, count: int) -> Iterable[Model]:

@@ -1,8 +1,9 @@
 """Second opinion: does a method that works in another way name the same parts?
 
 A map made by gradients, activations or attention is held against leaving out one part at a time; one made by taking
-parts away, against integrated gradients, or where there are none against Shapley values by permutations. Counted is the
-share of the k strongest parts that both name, with the same sign, brought to 0 for what chance gives and 1 for all.
+parts away, against integrated gradients, or where there are none against Shapley values by permutations. Counted is how
+much of each map the k strongest parts of the other hold, with the same sign, brought to 0 for what chance gives and 1
+for the most there is: parts of nearly the same size may change places.
 Two methods may share an error; agreement is no proof.
 Reference: Krishna and others (2022), arXiv:2202.01602.
 """
@@ -36,20 +37,20 @@ def judge(found: Found) -> Check:
         return _check(Verdict.UNTESTABLE, "There is one part alone, so every method names it.")
     name, other = _other(replace(case, players=players, values=values))
     spent = case.spent() - before
-    k = max(1, min(5, players.count // 3))
+    k = _strongest(values)
     size = float(np.abs(other).max(initial=0.0))
     if size <= 1e-9 * max(1.0, abs(found.explained)) or not np.abs(values).max(initial=0.0):
         return _check(Verdict.UNTESTABLE, f"{name} finds no part that matters here.", evaluations=spent)
-    from explainers.engine.likeness import above_chance, rank_correlation, shared
+    from explainers.engine.likeness import captured, rank_correlation, shared
 
     signed = bool(case.reading == "for" and (values < 0).any())
     if case.reading != "matters" and not signed and (other > 0).any():
         other = np.maximum(other, 0.0)  # a map without a sign shows what speaks for the target
-    value = above_chance(shared(values, other, k, signed), k / players.count)
+    value = (captured(values, other, k, signed) + captured(other, values, k, signed)) / 2
     both = round(shared(values, other, k, signed) * k)
     what = "regions" if players.kind == "pixels" else players.kind
     told = (
-        f"{name} names {both} of the {k} strongest {what} too ({number(max(value, 0.0), 2)} above chance; rank"
+        f"{name} names {both} of the {k} strongest {what} too (overlap {number(max(value, 0.0), 2)} above chance; rank"
         f" correlation {number(rank_correlation(values, other), 2)})"
     )
     if value > GOOD:
@@ -67,6 +68,12 @@ def _parts(case: Case) -> tuple[Players, np.ndarray]:
     players = case.model.input.players(case.sample, "segments", segments=SEGMENTS)
     dense = np.append(case.values, 0.0)[case.players.owner]
     return players, np.bincount(players.owner.reshape(-1), dense.reshape(-1), minlength=players.count)
+
+
+def _strongest(values: np.ndarray) -> int:
+    """How many parts carry the map, 1 to 5 and at most a third: (Σ|v|)² / Σ v², which is n for n equal ones."""
+    carried = float(np.abs(values).sum() ** 2 / ((values**2).sum() or 1.0))
+    return max(1, min(5, len(values) // 3, round(carried)))
 
 
 def _other(case: Case) -> tuple[str, np.ndarray]:
