@@ -48,7 +48,7 @@ def over_time(array: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarra
 def laid(rows: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
     """The inverse of over_time: an array of shape `shape` from (rows, steps)."""
     others = [size for place, size in enumerate(shape) if place != axis]
-    return np.ascontiguousarray(np.moveaxis(rows.reshape(*others, shape[axis]), -1, axis))
+    return np.array(np.moveaxis(rows.reshape(*others, shape[axis]), -1, axis), order="C")  # its own, not a view
 
 
 def axis_of(wanted: int, shape: tuple[int, ...]) -> int:
