@@ -3,7 +3,8 @@
 Attention is softmax(Q Kᵀ · scale + mask), recomputed from what fused attention operators are given, or the output of a
 softmax that is written out: over square (tokens, tokens) matrices, or over others (targets, sources) of which the
 product with values is taken. Backwards the same mode sees the gradient that arrives: at a softmax it is that of the
-probabilities A; at fused attention, out = A V, so dy/dA = (dy/d out) Vᵀ, exactly. Values V are the other factor of that
+probabilities A; at fused attention, out = A V, so dy/dA = (dy/d out) Vᵀ, exactly, and so it is where A does not depend
+on the input, and has no gradient of its own. Values V are the other factor of that
 product; `projections.py` finds the linear map that takes the heads back to one state, and `lineage.py` tells attention
 within a sequence from attention to another one.
 """
@@ -70,6 +71,7 @@ class _Layer:
     fused: bool
     source: int
     gradient: torch.Tensor | None = None
+    implied: torch.Tensor | None = None  # the gradient as it follows from that of the product with values
     value: torch.Tensor | None = None
     mixed: torch.Tensor | None = None  # (batch, heads, targets, width)
     projection: torch.Tensor | None = None
@@ -104,7 +106,11 @@ class AttentionWatch(Watch):
             given = _arguments(func, args, kwargs)
             out = given["grad_out_"] if "grad_out_" in given else given["grad_out"]
             self._arrives(given["out"], _wide(out) @ _wide(_each_head(given["value"], out)).mT)
-        elif not self.closed:
+        elif self.closed:
+            if name in PRODUCTS:
+                given = _arguments(func, args, kwargs)
+                self._implies(*(given[one] for one in PRODUCTS[name]))
+        else:
             self._lineage.follow(name.removeprefix("aten::"), tensors((*args, *kwargs.values())), result)
             if name in SOFTMAX or name in PRODUCTS or name.startswith(FUSED):
                 self._forwards(name, _arguments(func, args, kwargs), result)
@@ -151,6 +157,17 @@ class AttentionWatch(Watch):
         for one in self.layers:
             if one.output.data_ptr() == output.data_ptr() and one.output.shape == output.shape:
                 one.gradient = self._by_head(gradient)
+
+    def _implies(self, left: torch.Tensor, right: torch.Tensor) -> None:
+        """Backwards the gradient of values is Aᵀ (dy/d out), from which that of A follows."""
+        for own, other in ((left, right), (right.mT, left.mT)):
+            place = self._lineage.of(own).chances
+            layer = None if place is None else self.layers[place]
+            if layer is None or layer.value is None or layer.implied is not None:
+                continue
+            shape = (*layer.map.shape[:3], layer.value.shape[-1])
+            if other.shape[-2:] == shape[-2:] and other.numel() == torch.Size(shape).numel():
+                layer.implied = (other.reshape(shape) @ layer.value.mT).detach()
 
     # -- what is mixed, and what becomes of it --------------------------------------------------------------------
 
@@ -223,7 +240,7 @@ class AttentionWatch(Watch):
 
 def _heads(one: _Layer, gradients: bool) -> Heads:
     queries, keys = one.sources
-    gradient = one.gradient
+    gradient = one.implied if one.gradient is None else one.gradient
     if gradients and gradient is None:
         gradient = torch.zeros_like(one.map)
     return Heads(
