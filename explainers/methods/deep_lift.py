@@ -8,7 +8,9 @@ and a script are explained as they should be. It is defined for sums, fixed weig
 maxima; a network with anything else (attention, gates, layer normalisation, GELU) is refused with the reason. Two
 networks that compute the same may be explained differently.
 Reference: Shrikumar, Greenside and Kundaje (2017), arXiv:1704.02685. Numbers: captum DeepLift, where each activation
-is a module of its own that it has a rule for.
+is a module of its own that it has a rule for. captum 0.9 misses, without an error, functions such as F.relu, one
+activation right after another (pooling after ReLU), an input that also goes around one (x + f(relu(x))), and windows
+of pooling that overlap; there the numbers differ, and these add up.
 """
 
 from __future__ import annotations

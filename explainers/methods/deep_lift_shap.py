@@ -5,7 +5,7 @@ For output F, input x and background rows b_1 ... b_n, element i receives, in un
 with the multipliers m of DeepLIFT's rescale rule; the values add up to F(x) - mean F(b_k). What the rule does not
 cover is refused, as for DeepLIFT.
 Reference: Lundberg and Lee (2017), arXiv:1705.07874, section 4.2. Numbers: captum DeepLiftShap, where each activation
-is a module of its own that it has a rule for.
+is a module of its own that it has a rule for, and within the limits that deep_lift.py tells.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ network; exact for one that is linear or has one activation a feature, elsewhere
 to F(x) - mean F(b_k), which is checked relative to their own size. What the rule does not cover is refused, as for
 DeepLIFT.
 Reference: Lundberg and Lee (2017), arXiv:1705.07874; Chen, Lundberg and Lee (2019), arXiv:1911.11888. Numbers: shap
-DeepExplainer, where each activation is a module of its own that it has a rule for.
+DeepExplainer, where each activation is a module of its own that it has a rule for and no windows of pooling overlap.
 """
 
 from __future__ import annotations
