@@ -1,9 +1,9 @@
 """Coalitions drawn in pairs, each with its complement, without replacement and by leverage score.
 
-The leverage of a coalition S of d players in the Shapley regression is 1 / C(d, |S|): every size counts the same. So the
-same number of pairs is wanted of every size, and where a size has no more than that, all of it is taken. Sizes share the
-budget by systematic rounding, which keeps each size's number within one of its expectation; within a size every pair is
-as likely as another. Sizes s and d - s come together, as complements.
+The leverage of a coalition S of d players in the Shapley regression is 1 / C(d, |S|): every size counts the same. So
+the same number of pairs is wanted of every size, and where a size has no more than that, all of it is taken. Sizes
+share the budget by systematic rounding, which keeps each size's number within one of its expectation; within a size
+every pair is as likely as another. Sizes s and d - s come together, as complements.
 Reference: Musco and Witter (2024), arXiv:2410.01917, section 3; there each coalition is drawn by its own coin instead.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of a coalition and its complement: one of each, bool (n, players), and the chance (n,) it was drawn with."""
+    """Of each pair the one coalition, bool (n, players), and the chance (n,) with which it was drawn."""
 
     first: np.ndarray
     chance: np.ndarray
@@ -61,7 +61,7 @@ def _shared(there: np.ndarray, share: np.ndarray, count: int) -> np.ndarray:
 
 
 def _of_size(players: int, size: int, number: int, random: np.random.Generator) -> np.ndarray:
-    """`number` different coalitions of a size, bool (number, players); of the middle size those with the first player."""
+    """Different coalitions of a size, bool (number, players); of the middle size those with the first player."""
     middle = 2 * size == players
     there = comb(players, size) // (2 if middle else 1)
     found = np.zeros((number, players), dtype=bool)
@@ -79,11 +79,11 @@ def _of_size(players: int, size: int, number: int, random: np.random.Generator) 
         return found
     seen: set[bytes] = set()
     while len(seen) < number:
-        row = np.zeros(players, dtype=bool)
-        row[random.choice(players, size, replace=False)] = True
-        if middle and not row[0]:
-            row = ~row
-        if row.tobytes() not in seen:
-            found[len(seen)] = row
-            seen.add(row.tobytes())
+        one = np.zeros(players, dtype=bool)
+        one[random.choice(players, size, replace=False)] = True
+        if middle and not one[0]:
+            one = ~one
+        if one.tobytes() not in seen:
+            found[len(seen)] = one
+            seen.add(one.tobytes())
     return found

@@ -31,9 +31,7 @@ def added(game: Game, orders: np.ndarray) -> np.ndarray:
 def averaged(game: Game, draws: np.ndarray, parameter: str) -> Attribution:
     """The mean over independent draws (n, orders a draw, count); partial results on the way."""
     if len(draws) < 2:
-        raise UserError(
-            f"One order has no error that could be told: give {parameter} of 2 or more, or 0 for the usual."
-        )
+        raise UserError(f"One order says nothing of its error: give {parameter} of 2 or more, or 0 for the usual.")
     total, squares, done = np.zeros(game.count), np.zeros(game.count), 0
     each = max(1, EACH // (draws.shape[1] * (game.count + 1) * game.count))
     if game.run.wants_partial:

@@ -1,11 +1,12 @@
 """Shapley values as the weighted least squares fit of what coalitions are worth, and how far that fit can be trusted.
 
-    min over φ of sum over S of w(S) · (v(S) - v(nobody) - sum of φ_i over i in S)²,  w(S) = 1 / (C(d, s) · s · (d - s)),
+    min over φ of sum over S of w(S) · (v(S) - v(nobody) - sum of φ_i over i in S)²,
+    w(S) = 1 / (C(d, s) · s · (d - s)),   s players of d,
 with sum φ = v(everybody) - v(nobody), is solved by the Shapley values (Charnes and others, 1988). Of sampled coalitions
 each counts w(S) over its chance of being drawn. The sum is met by subtracting s / d of it from everything.
 Standard errors: the sandwich (AᵀWA)⁻¹ (sum of g gᵀ) (AᵀWA)⁻¹ of the rows' own pulls g = W a e / (1 - h), e what the fit
-misses and h the row's own leverage, as leaving out one row at a time would give (HC3); a row that was certain to be drawn
-adds nothing. MacKinnon and White (1985).
+misses and h the row's own leverage, as leaving out one row at a time would give (HC3); a row that was certain to be
+drawn adds nothing. MacKinnon and White (1985).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """KernelSHAP as captum does it: coalitions drawn with replacement, in proportion to the Shapley kernel.
 
-A coalition of d players has a size s drawn with chance proportional to (d - 1) / (s · (d - s)) and members drawn evenly.
-The values are the coefficients of the unweighted least squares fit of v(S) on S, in which nobody and everybody count a
+A coalition of d players has a size s drawn with chance proportional to (d - 1) / (s · (d - s)), its members evenly. The
+values are the coefficients of the unweighted least squares fit of v(S) on S, in which nobody and everybody count a
 million times, where v(S) = mean over reference rows of f(x where S, the row elsewhere), in units of f. They add up to
 f(x) - mean f(row) whatever was drawn, which is no sign of being right: with the 25 samples that the library takes by
 itself, values far from Shapley's add up to the last digit. Here the usual number is 2,048 plus twice the players; where
@@ -43,7 +43,7 @@ class Params:
         low=0,
         high=200_000,
         label="Coalitions",
-        help="Coalitions to draw, some of them twice; 0 takes 2,048 plus twice the players. Few players are enumerated.",
+        help="Coalitions to draw, some twice; 0 takes 2,048 plus twice the players. Few players are enumerated.",
     )
     segments: int = knob(70, low=5, high=300, help="For images: about how many segments the picture is divided into.")
     spans: int = knob(20, low=2, high=300, help="For series and sounds: how many spans of time there are.")

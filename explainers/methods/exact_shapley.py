@@ -1,9 +1,9 @@
 """Exact Shapley values: every coalition of players is evaluated.
 
     φ_i = sum over S without i of |S|! (d - |S| - 1)! / d! · (v(S + i) - v(S)),   d players,
-where v(S) = mean over reference rows of f(x where S, the row elsewhere), in units of f; they add up to f(x) - mean f(row)
-because they are right, not because they are made to. That takes 2^d coalitions, each evaluated once: not the d! · d of
-going through all orders. A player whose every reference row equals x gets 0 and costs nothing.
+where v(S) = mean over reference rows of f(x where S, the row elsewhere), in units of f; they add up to f(x) - mean
+f(row) because they are right, not because they are made to. That takes 2^d coalitions, each evaluated once: not the d!
+· d of going through all orders. A player whose every reference row equals x gets 0 and costs nothing.
 Reference: Shapley (1953).
 """
 

@@ -1,12 +1,12 @@
 """Permutation SHAP: players arrive in random orders, each order also backwards.
 
 φ_i is the mean, over orders, of what player i adds to f on arrival among those before it, in units of f; absent players
-take each reference row in turn and f is averaged. Every order's sum is f(x) - mean f(row), so the values add up whatever
-was drawn; an order and its reverse are exact where players interact in pairs. With few players and no number of orders
-asked for, all coalitions are evaluated, which is the mean over all orders.
-npermutations is how many orders are drawn: the library's own parameter of that name runs fewer (shap issue 4433), so its
-numbers are those of max_evals = npermutations · (2 d + 1). Standard errors are those of a mean over independent pairs of
-an order and its reverse.
+take each reference row in turn and f is averaged. Every order's sum is f(x) - mean f(row), so the values add up
+whatever was drawn; an order and its reverse are exact where players interact in pairs. With few players and no number
+of orders asked for, all coalitions are evaluated, which is the mean over all orders.
+npermutations is how many orders are drawn: the library's own parameter of that name runs fewer (shap issue 4433), so
+its numbers are those of max_evals = npermutations · (2 d + 1). Standard errors are those of a mean over independent
+pairs of an order and its reverse.
 Reference: Castro, Gómez and Tejada (2009); Mitchell and others (2022), arXiv:2104.12199.
 Numbers: shap PermutationExplainer, same seed, background and max_evals, to 1e-9 of their range.
 """

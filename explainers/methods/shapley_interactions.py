@@ -5,9 +5,10 @@ of f, with v(S) = mean over reference rows of f(x where S, the row elsewhere) (e
     k-SII: an average over contexts, as Shapley values are; STII: groups below k as they are without the others, all
     else with order k; FSII: the best polynomial of order k.
 The values are those of single players; they add up only with the pairs and triples, which extras["pairs"] and
-extras["triples"] hold as rows of players and value: (i, j, value), (i, j, k, value). With few players all coalitions are
-evaluated and the answer is the definition's; beyond, shapiq estimates it (KernelSHAP-IQ for k-SII, SVARM-IQ for STII,
-the regression for FSII), and it is run again with half of the evaluations to see what still moves.
+extras["triples"] hold as rows of players and value: (i, j, value), (i, j, k, value); all start from
+extras["base_value"]. With few players all coalitions are evaluated and the answer is the definition's; beyond, shapiq
+estimates it (KernelSHAP-IQ for k-SII, orders of arrival for STII, the regression for FSII), and is run again with half
+of the evaluations to see what still moves.
 References: engine/interactions.py; Fumagalli and others (2024), arXiv:2405.10852; Muschalik and others (2024),
 arXiv:2410.01649.
 Numbers: shapiq, same random_state and budget, to 1e-9 of their range.
@@ -85,12 +86,12 @@ def explain(
         told, used = f"{budget:,} coalitions", {"nsamples": budget}
     values = np.array([found.get((player,), 0.0) for player in range(game.count)])
     extras = {NAMES[size]: _table(game, found, size) for size in range(2, params.order + 1)}
+    notes = _notes(game, extras, params)
     return Attribution(
         game.spread(values),
-        base_value=game.ends()[0],
         settled=settled,
-        extras=extras,
-        notes=tuple(_notes(game, extras, params)),
+        extras=extras | {"base_value": np.array(game.ends()[0])},
+        notes=tuple(notes),
         flavour=f"{params.index}, order {params.order}, {told}{game.told()}",
         used=used,
     )
@@ -105,18 +106,22 @@ def _estimated(game: Game, params: Params, budget: int) -> tuple[Groups, Settled
 
 
 def _by_library(game: Game, params: Params, budget: int) -> Groups:
-    from shapiq.approximator import SVARMIQ, KernelSHAPIQ, RegressionFSII
+    from shapiq.approximator import KernelSHAPIQ, PermutationSamplingSTII, RegressionFSII
 
     options: dict[str, Any] = {"n": game.count, "max_order": params.order, "random_state": game.run.seed}
-    options["pairing_trick"] = True
+
+    def worth(asked: np.ndarray) -> np.ndarray:
+        """v (n,) of coalitions (n, players), or of one (players,)."""
+        return game.worth(np.atleast_2d(np.asarray(asked, dtype=bool)))
+
     with quiet(), seeded(game.run.seed):
         if params.index == "k-SII":
-            estimator: Any = KernelSHAPIQ(index="k-SII", **options)
+            estimator: Any = KernelSHAPIQ(index="k-SII", pairing_trick=True, **options)
         elif params.index == "STII":
-            estimator = SVARMIQ(index="STII", **options)
+            estimator = PermutationSamplingSTII(**options)
         else:
-            estimator = RegressionFSII(**options)
-        estimate = estimator.approximate(budget, lambda asked: game.worth(np.asarray(asked, dtype=bool)))
+            estimator = RegressionFSII(pairing_trick=True, **options)
+        estimate = estimator.approximate(budget, worth)
     return {group: float(estimate[group]) for group in interactions.groups(game.count, params.order)}
 
 

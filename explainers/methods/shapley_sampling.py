@@ -1,9 +1,10 @@
 """Shapley value sampling: players arrive in random orders, each credited with what it adds.
 
 φ_i is the mean, over orders, of what player i adds to f on arrival among those before it, in units of f; absent players
-take each reference row in turn and f is averaged. Every order's sum is f(x) - mean f(row), so the values add up whatever
-was drawn. With few players and no number of orders asked for, all coalitions are evaluated, which is the mean over all
-orders. Orders are those of captum for the same seed of torch; captum alone draws 25, of which the values are noise.
+take each reference row in turn and f is averaged. Every order's sum is f(x) - mean f(row), so the values add up
+whatever was drawn. With few players and no number of orders asked for, all coalitions are evaluated, which is the mean
+over all orders. Orders are those of captum for the same seed of torch; captum alone draws 25, of which the values are
+noise.
 Standard errors are those of a mean over independent orders.
 Reference: Castro, Gómez and Tejada (2009); Štrumbelj and Kononenko (2010).
 Numbers: captum ShapleyValueSampling, same torch seed, baseline and n_samples, to 1e-5 of their range.
