@@ -33,7 +33,7 @@ class Composite:
     convolution: str = EPSILON
     linear: str = EPSILON
     first: str = ""  # "flat", "box" or as the others
-    epsilon: float = 1e-6
+    epsilon: float = 1e-9
     gamma: float = 0.25
     alpha: float = 1.0
     low: Any = None  # box: what a pixel of each channel can be, (channels, 1, 1)

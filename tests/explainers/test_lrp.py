@@ -293,7 +293,9 @@ def test_a_transformer_without_constants_conserves_all_but_its_softmax() -> None
     for one in net.parameters():
         one.requires_grad_(False)
     found = relevance.propagate(
-        lambda point: net(point)[:, 1], entry, lambda places: relevance_rules.rules(places, Composite(), score=False)
+        lambda point: net(point)[:, 1],
+        entry,
+        lambda places: relevance_rules.rules(places, Composite(epsilon=1e-9), score=False),
     )
     assert set(found.ledger.kept) <= {relevance_rules.SOFTMAX, relevance_rules.CONSTANTS}
     assert found.ledger.kept[relevance_rules.CONSTANTS] == pytest.approx(0, abs=1e-6)
