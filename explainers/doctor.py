@@ -76,12 +76,17 @@ def _reason(method: Method, model: Model, sample: Sample) -> str:
 
 
 def made_up(model: Model) -> Sample:
-    """An input that fits: a row of the background or the baseline of a table, grey with a bright square, a sentence."""
+    """An input that fits: a row of the background or the baseline of a table, a picture, a sentence, a wave."""
     taken = model.input
     if taken.modality == "text":
         return model.sample(TEXT, "a made-up sentence")
     if taken.modality == "image":
         return model.sample(_picture(getattr(taken, "size", None) or (224, 224)), "a made-up picture")
+    if taken.modality in ("series", "audio"):
+        first = taken.first_row()  # type: ignore[attr-defined]
+        if first is not None:
+            return model.sample(first, "the first of the background")
+        return model.sample(taken.made_up(), "a made-up wave")  # type: ignore[attr-defined]
     rows = getattr(taken, "background_rows", None)
     columns = getattr(taken, "columns", ())
     if rows is not None and len(rows):

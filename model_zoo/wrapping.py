@@ -167,9 +167,7 @@ def _learn_at_once(model: Model, width: int) -> None:
         if isinstance(taken, TextInput):
             model.learn(taken.trial())
         elif isinstance(taken, (SeriesInput, AudioInput)):
-            made_up = timed.some(taken)
-            if made_up is not None:
-                model.learn(made_up)
+            timed.learn(model)
         elif isinstance(taken, ImageInput) and taken.size is not None and taken.preprocess is None:
             _learn_picture(model, taken, taken.size)
         elif isinstance(taken, TableInput) and taken.preprocess is None and isinstance(network, torch.nn.Module):

@@ -143,10 +143,10 @@ class AudioInput:
         found = _signals.array(self.preprocess(given), "What preprocess returns")
         return _signals.fitting(_batched(found), self.fits), "What preprocess makes of the sound"
 
-    def trial(self) -> np.ndarray:
-        """Some input x, to see what a network makes of it: a second of a tone."""
+    def made_up(self, share: float = 1.0) -> np.ndarray:
+        """A second of a tone, to see what a network makes of it; `share` makes it shorter."""
         rate = self.rate or USUAL_RATE
-        return self.read(np.sin(np.arange(int(rate)) * (2 * np.pi * 440 / rate)) / 2).x
+        return np.sin(np.arange(int(rate * share)) * (2 * np.pi * 440 / rate)) / 2
 
     # -- players and references ----------------------------------------------------------------------------------
 

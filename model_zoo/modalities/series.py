@@ -41,6 +41,7 @@ class SeriesInput:
     """How a network takes series.
 
     layer, width: the network's first layer over time and how many channels it takes; "" and 0 where not known.
+    steps: how many steps it probably takes, where that is fixed; 0 where not known.
     preprocess: callable(array as given, or (steps, channels) of a file) -> x, in place of all arranging.
     fits: whether the network runs on an x, which settles how a CSV or a bare list is laid.
     """
@@ -49,6 +50,7 @@ class SeriesInput:
     time_axis: int | None = None
     layer: Literal["", "convolution", "recurrent"] = ""
     width: int = 0
+    steps: int = 0
     baseline: Any = None  # the default baseline: a name, a number or an array like x
     background_rows: Any = None  # series as a person gives them, or an array (rows, *x.shape)
     preprocess: Callable[[Any], Any] | None = None
@@ -168,10 +170,11 @@ class SeriesInput:
         longest = max(long, key=lambda place: (shape[place], place == last))
         return longest, len(shape) == 2
 
-    def trial(self) -> np.ndarray:
-        """Some input x, to see what a network makes of it: a wave in the shape that its first layer suggests."""
-        wave = np.sin(np.arange(128) / 5)[:, None] * np.ones((1, self.width or len(self.channels) or 1))
-        return _signals.finite(self._arranged(Table(wave)), self.dtype, WHAT)
+    def made_up(self, share: float = 1.0) -> dict[str, np.ndarray]:
+        """Some series as a person would give it, to see what a network makes of it; `share` makes it shorter."""
+        wave = np.sin(np.arange(round(share * (self.steps or 128))) / 5)
+        names = self.channels or tuple(f"channel {place}" for place in range(self.width or 1))
+        return {name: wave + place / 10 for place, name in enumerate(names)}
 
     # -- players and references ----------------------------------------------------------------------------------
 
