@@ -5,6 +5,7 @@
     explanation.save("run.assay"); explainers.open_record("run.assay")
     explainers.methods_for(model)
     explainers.check(model, sample, values, target=...), explainers.scrutinise(model, explanation)   # the trust panel
+    explainers.compare([one, other]).sentence                # how far explanations of one input agree
     model = explainers.open_model("resnet.onnx", labels=[...])  # in a sandboxed worker; explain() takes it as well
 
 torch is imported when something is explained, not when this package is. A model that has `ask(kind, body)` lives in
@@ -20,6 +21,7 @@ from explainers.types import Applies, Cancelled, Check, Explanation, Method, Pan
 from model_zoo.types import ModelCard, UserError
 
 if TYPE_CHECKING:
+    from explainers.comparing import Comparison
     from explainers.record import Record
     from explainers.remote import RemoteModel
     from model_zoo.model import Model
@@ -34,6 +36,7 @@ __all__ = [
     "UserError",
     "Verdict",
     "check",
+    "compare",
     "explain",
     "methods_for",
     "open_model",
@@ -77,6 +80,13 @@ def scrutinise(
     from explainers.examining import scrutinise as scrutinised
 
     return scrutinised(here, explanation, lines, **request)
+
+
+def compare(explanations: Iterable[Explanation]) -> Comparison:
+    """How far explanations of one input agree, on what, and on what not; needs neither the model nor torch."""
+    from explainers.comparing import compare as compared
+
+    return compared(explanations)
 
 
 def methods_for(model: Model | RemoteModel | ModelCard) -> tuple[Applies, ...]:
