@@ -41,6 +41,7 @@ SAID = {
     BOX: "epsilon-gamma-box",
 }
 NUDGE = 1e-6  # of the largest pixel: a pixel of exactly 0 can hold no relevance as a · g
+CONSERVED = 0.001  # of the score may be lost to rounding
 NOISY = 20  # times the score: so much relevance of both signs is noise
 INSTEAD = "Use integrated gradients, which need no rule for each layer."
 
@@ -155,7 +156,7 @@ def _notes(found: Propagated, values: np.ndarray, headless: bool) -> list[str]:
         )
     arrived, whole, mass = float(values.sum()), found.explained, float(np.abs(values).sum())
     lost = whole - arrived
-    if abs(lost) <= 0.01 * abs(whole):
+    if abs(lost) <= CONSERVED * abs(whole):
         notes.append(f"Relevance is conserved: {number(arrived)} of {number(whole)} arrives at the input.")
     else:
         booked = [
