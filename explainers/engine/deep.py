@@ -101,6 +101,8 @@ def refuses(title: str) -> Refuses:
 
 def _sentence(title: str, model: Model, error: NoRule, target: Target | None = None) -> str:
     """Why not, and what to do."""
+    from explainers.engine import graph
+
     said = error.found[0] if len(error.found) == 1 else ", ".join(error.found[:-1]) + " and " + error.found[-1]
     card = model.card
     if target is not None and target.output == "probability" and card.output == "logit" and card.task != "binary":
@@ -108,4 +110,7 @@ def _sentence(title: str, model: Model, error: NoRule, target: Target | None = N
             f"{title} has no rule for the softmax that turns logits into probabilities."
             ' Explain the logit (output="logit"), or use integrated gradients.'
         )
-    return f"{title} would be wrong for {card.title}: the network has {said}, which its rule does not cover. {INSTEAD}"
+    do = INSTEAD
+    if error.found == (graph.WORDS["Softmax"],) and card.output == "probability":
+        do = "Use integrated gradients, or wrap the network without its last softmax and explain the logit."
+    return f"{title} would be wrong for {card.title}: the network has {said}, which its rule does not cover. {do}"

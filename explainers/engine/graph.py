@@ -43,7 +43,7 @@ FACTORS = {
     "ConvolutionOverrideable": (0, 1), "MkldnnLinear": (0, 1), "CudnnConvolution": (0, 1), "Div": (0, 1),
 }  # fmt: skip
 
-PRODUCT = "products of numbers that both depend on the input, as in attention, gates and recurrent layers"
+PRODUCT = "products of numbers that both depend on the input (as in attention, gates and recurrent layers)"
 WORDS = {
     "Gelu": "GELU",
     "Silu": "SiLU",
@@ -57,6 +57,14 @@ WORDS = {
     "Pow": "powers",
     "Abs": "absolute values",
     "Exp": "exponentials",
+    "Sqrt": "square roots",
+    "Rsqrt": "square roots",
+    "LeakyRelu": "leaky ReLU",
+    "PreluKernel": "PReLU",
+    "Elu": "ELU",
+    "Celu": "CELU",
+    "Hardsigmoid": "hard sigmoid",
+    "LogSigmoid": "log-sigmoid",
     "CopySlices": "numbers written into a part of a tensor in place",
 }
 # Words inside a name.
@@ -138,4 +146,4 @@ def other_activations(nodes: list[Any]) -> list[str]:
     """The activations among these nodes that are no ReLUs, by name."""
     names = [kind(node) for node in nodes if not _rectifies(node)]
     curves = ACTIVATIONS - {"Maximum", "Minimum", "ClampMax"} | {"Gelu", "Silu", "Mish", "Hardswish", "Softmax"}
-    return [WORDS.get(name, name) for name in names if name in curves]
+    return [WORDS.get(name, name.lower()).removeprefix("a ") for name in names if name in curves]

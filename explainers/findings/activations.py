@@ -12,6 +12,11 @@ from explainers.patient import Exam, Patient
 from explainers.types import Verdict
 from model_zoo.repair import activations, own_activations
 
+UNCONCERNED = (
+    "Gradients, perturbation methods, and Assay's own DeepLIFT and guided backpropagation, which look at every operation,"
+    " are not concerned."
+)
+
 
 def _look(patient: Patient) -> Finding | None:
     module = patient.module
@@ -26,19 +31,18 @@ def _look(patient: Patient) -> Finding | None:
     kinds = [f"{seen.functional} called as functions"] * bool(seen.functional)
     kinds += [f"{seen.reused} through a module that is used more than once"] * bool(seen.reused)
     said = (
-        f"{hidden} of its {seen.total} activations are hidden from rules that rewrite modules, such as DeepLIFT and"
-        f" guided backpropagation: {' and '.join(kinds)}."
+        f"{hidden} of its {seen.total} activations are hidden from rules that rewrite modules, such as Captum's"
+        f" DeepLIFT: {' and '.join(kinds)}."
     )
     mended = own_activations(module, patient.inputs)
     if isinstance(mended, str):
         return _found(
             Verdict.DOUBTFUL,
-            f"{said} It could not be rewritten ({mended}); gradients, integrated gradients and perturbation methods"
-            " are not concerned.",
+            f"{said} It could not be rewritten ({mended}). {UNCONCERNED}",
         )
     return _found(
         Verdict.DOUBTFUL,
-        f"{said} Gradients, integrated gradients and perturbation methods are not concerned.",
+        f"{said} {UNCONCERNED}",
         "model_zoo.repair.own_activations makes a copy with a module for each; it gave the same bits on this input",
     )
 

@@ -396,6 +396,12 @@ def test_the_probability_of_a_softmax_is_refused_and_the_logit_offered() -> None
         explainers.explain(table(dense(nn.ReLU())), X, "deep_lift", target=1, output="probability")
 
 
+def test_a_network_that_ends_in_a_softmax_may_be_wrapped_without_it() -> None:
+    model = table(nn.Sequential(*dense(nn.ReLU()), nn.Softmax(-1)), output="probability")
+    with pytest.raises(UserError, match="without its last softmax"):
+        explainers.explain(model, X, "deep_lift")
+
+
 def test_an_answer_that_does_not_add_up_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last guard: whatever the reason, the sum is compared with the output relative to the values' own size."""
     from explainers.engine import rescale
@@ -448,7 +454,7 @@ def test_guided_backprop_without_relus_is_refused() -> None:
 
 def test_guided_backprop_names_the_activations_that_keep_their_gradient() -> None:
     found = explainers.explain(table(dense(nn.ReLU(), nn.GELU(), nn.Tanh())), X, "guided_backprop")
-    assert any("1 Tanh, 1 GELU" in note for note in found.notes)
+    assert any("1 tanh, 1 GELU" in note for note in found.notes)
 
 
 # -- the model stays as it was -----------------------------------------------------------------------------------------
