@@ -13,8 +13,8 @@ from explainers.types import Verdict
 from model_zoo.repair import activations, own_activations
 
 UNCONCERNED = (
-    "Gradients, perturbation methods, and Assay's own DeepLIFT and guided backpropagation, which look at every operation,"
-    " are not concerned."
+    "Gradients, perturbation methods, and Assay's own DeepLIFT and guided backpropagation, which look at every"
+    " operation, are not concerned."
 )
 
 
