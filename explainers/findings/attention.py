@@ -15,18 +15,27 @@ def _look(patient: Patient) -> Finding | None:
     if Capability.ATTENTION not in patient.model.can:
         return None
     with torch.no_grad():
-        maps = probe.attention(lambda: patient.model.outputs(patient.inputs.clone())).maps
-    heads, tokens = sorted({one.shape[1] for one in maps}), sorted({one.shape[-1] for one in maps})
-    size = (
-        f"{len(maps)} layers of {' or '.join(map(str, heads))} heads over {' or '.join(map(str, tokens[-3:]))} tokens"
-    )
-    fused = probe.fused(lambda: patient.model.outputs(patient.inputs.clone()))
+        found = probe.attention(lambda: patient.model.outputs(patient.inputs.clone()))
+    kinds = [
+        ("over", [one for one in found.layers if one.within]),
+        ("that look from elsewhere at", [one for one in found.layers if one.across]),
+    ]
+    size = ", and ".join(_sizes(layers, where) for where, layers in kinds if layers)
+    if not size:
+        return None
+    fused = sum(one.fused for _, layers in kinds for one in layers)
     if fused:
         return _found(
             f"{size}. {fused} of them compute it in a fused operator that returns no map: each map is worked out again"
             " from its queries and keys, exactly."
         )
     return _found(f"{size}, written out as softmax.")
+
+
+def _sizes(layers: list[probe.Heads], where: str) -> str:
+    heads, tokens = sorted({one.map.shape[1] for one in layers}), sorted({one.map.shape[-1] for one in layers})
+    many = f"{len(layers)} layer{'s' * (len(layers) != 1)} of {' or '.join(map(str, heads))} heads"
+    return f"{many} {where} {' or '.join(map(str, tokens[-3:]))} tokens"
 
 
 def _found(sentence: str) -> Finding:

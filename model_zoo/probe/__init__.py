@@ -16,7 +16,7 @@ import torch
 
 from model_zoo.modes import evaluating
 from model_zoo.probe.follow import SpatialWatch
-from model_zoo.probe.heads import AttentionWatch, attention, attention_with_gradients, fused
+from model_zoo.probe.heads import AttentionWatch, attention, attention_with_gradients
 from model_zoo.probe.maps import Attention, Heads
 from model_zoo.probe.spatial import Spatial, spatial
 from model_zoo.probe.watch import Number, unfused
@@ -30,7 +30,6 @@ __all__ = [
     "attention",
     "attention_with_gradients",
     "capabilities",
-    "fused",
     "spatial",
 ]
 
@@ -39,16 +38,15 @@ def capabilities(network: Callable[..., Any], inputs: torch.Tensor) -> Capabilit
     """Whether ATTENTION and SPATIAL were seen in one forward pass of `inputs` (n, *x.shape)."""
     found = Capability.NONE
     batch = len(inputs)
-    heads = AttentionWatch(batch)
+    heads = AttentionWatch(batch, inputs)
     maps = SpatialWatch(moment=lambda: len(heads.layers))
     with unfused(), evaluating(network), torch.no_grad(), heads, maps:
         network(inputs)
-    seen = heads.found(gradients=False)
-    if seen:
+    if any(one.within or one.across for one in heads.found(gradients=False)):
         found |= Capability.ATTENTION
     if inputs.ndim == 4 and maps.batch == batch:
         # Where tokens take over, the map of the first layer does not count: their states do.
-        later = [one for one in heads.layers[maps.when :] if one.sure]
+        later = [one for one in heads.layers[maps.when :] if one.sure and one.map.shape[-1] == one.map.shape[-2]]
         if maps.grid or maps.tokens or not any(one.map.shape[-1] >= maps.cells for one in later):
             found |= Capability.SPATIAL
     return found

@@ -54,13 +54,6 @@ def attention_with_gradients(forward: Number, entry: torch.Tensor, batch: int = 
     return Attention(watch.found(gradients=True), tuple(reversed(watch.sizes)))
 
 
-def fused(forward: Callable[[], Any]) -> int:
-    """How many of the attention layers within a sequence that run in `forward()` are one fused operator."""
-    with unfused(), AttentionWatch(1) as watch, torch.no_grad():
-        forward()
-    return sum(one.fused and one.within for one in watch.found(gradients=False))
-
-
 @dataclass
 class _Layer:
     output: torch.Tensor  # of the operator; kept so that its address names it until the backward pass
@@ -89,7 +82,7 @@ class AttentionWatch(Watch):
         self.layers: list[_Layer] = []  # also those that are not sure to be attention yet
         self.sizes: dict[tuple[int, int], None] = {}
         self._lineage = Lineage()
-        if entry is not None:
+        if entry is not None and entry.is_floating_point():  # ids may become several states
             self._lineage.mark(entry, sources=frozenset({self._lineage.fresh()}))
 
     def found(self, gradients: bool) -> tuple[Heads, ...]:
@@ -189,26 +182,38 @@ class AttentionWatch(Watch):
     def _mixing(self, place: int, chances: torch.Tensor, values: torch.Tensor, result: torch.Tensor) -> bool:
         """Whether this product is that of a layer's probabilities (*, targets, sources) with values."""
         layer = self.layers[place]
-        targets, sources = layer.map.shape[-2:]
-        if layer.value is not None or chances.shape[-2:] != (targets, sources) or values.shape[-2] != sources:
+        known = self._lineage.of(values)
+        shape = self._shape(layer, chances)
+        if layer.value is not None or shape is None or values.shape[-2] != shape[-1]:
             return False
-        if targets == sources:
-            first, own = chances.reshape(-1, targets, sources)[0], layer.map[0, 0]
-            if torch.equal(first, own.mT) and not torch.equal(first, own):  # a product with the columns
+        if not layer.sure and not known.sources:  # a choice among rows of weights
+            return False
+        found = layer.output.detach().reshape(-1, *shape[-2:])
+        if shape[-1] == shape[-2]:
+            first = chances.reshape(-1, *shape[-2:])[0]
+            if torch.equal(first, found[0].mT) and not torch.equal(first, found[0]):  # a product with the columns
                 return False
-        count = chances.shape[:-2].numel()
-        if count != layer.map.shape[:2].numel():  # one map for the whole batch
-            if layer.map.shape[0] != 1 or count != self.batch * layer.map.shape[1]:
-                return False
-            layer.map = layer.map.expand(self.batch, -1, -1, -1)
-        elif layer.map.shape[0] != self.batch:
-            layer.map = layer.map.expand(self.batch, -1, -1, -1)
+        shared = len(found) < shape[:2].numel()
+        layer.map = found[None].expand(shape) if shared else found.reshape(shape)
         layer.sure = True
-        self._no_projection(self._lineage.of(values).projected)
-        if values.shape[:-2].numel() == layer.map.shape[:2].numel():
-            each = values.reshape(*layer.map.shape[:2], *values.shape[-2:])
-            self._mixes(place, each, self._lineage.of(values).sources, result)
+        self._no_projection(known.projected)
+        if values.shape[:-2].numel() == shape[:2].numel():
+            self._mixes(place, values.reshape(*shape[:2], *values.shape[-2:]), known.sources, result)
         return True
+
+    def _shape(self, layer: _Layer, chances: torch.Tensor) -> torch.Size | None:
+        """(batch, heads, targets, sources) of probabilities as they are multiplied; None if these are others."""
+        own, (targets, sources) = layer.output.shape, chances.shape[-2:]
+        count, maps = chances.shape[:-2].numel(), own[:-2].numel()
+        if len(own) == 2 and own == (self.batch, sources) and count == self.batch and targets == 1:
+            return torch.Size((self.batch, 1, 1, sources))  # a row of weights for each input
+        if own[-2:] != (targets, sources):
+            return None
+        if count == maps and maps % self.batch == 0:
+            return torch.Size((self.batch, maps // self.batch, targets, sources))
+        if count in (maps, maps * self.batch):  # one map for the whole batch
+            return torch.Size((self.batch, maps, targets, sources))
+        return None
 
     def _mixes(self, place: int, values: torch.Tensor, sources: Sources, result: torch.Tensor) -> None:
         layer = self.layers[place]
