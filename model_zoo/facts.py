@@ -26,7 +26,7 @@ class Facts:
     title: str = ""
     description: str = ""
     licence: str = ""
-    modality: str = ""  # "image", "text", "tabular"
+    modality: str = ""  # "image", "text", "tabular", "series", "audio"
     task: Task | None = None
     output: Output | None = None
     labels: tuple[str, ...] = ()
@@ -45,7 +45,10 @@ class Facts:
     # texts
     tokenizer: str = ""  # the text of a tokenizer.json
     limit: int | None = None  # tokens that are read
-    # tables
+    # series and sounds
+    rate: float | None = None  # samples a second that it takes
+    time_axis: int | None = None  # of one input; -1 is the last
+    # tables; the names alone, of a series' channels
     columns: tuple[Column, ...] = ()
     background: str = ""  # the text of a CSV whose rows stand for the data
 
@@ -119,7 +122,7 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
-NUMBERS = ("scale", "crop")
+NUMBERS = ("scale", "crop", "rate")
 COUNTS = ("channels", "limit")
 LISTS = {"labels": str, "mean": float, "std": float, "size": int}
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -156,6 +159,10 @@ def _value(key: str, value: Any, name: str) -> Any:
         if not _number(value):
             raise wrong("a number")
         return float(value)
+    if key == "time_axis":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise wrong("the number of an axis, such as -1 for the last")
+        return value
     if key in COUNTS:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise wrong("a whole number from 1 upwards")

@@ -192,7 +192,7 @@ def parse_file(path: Any) -> Facts:
 
 ASK = {
     "architecture": "its layers can be put together in several ways: choose one, or save it as TorchScript or ONNX",
-    "modality": "say whether it takes images, texts or tables: modality.",
+    "modality": "say whether it takes images, texts, tables, series or audio: modality.",
     "tokenizer": "give its tokenizer.json, so that texts become the token ids that it was trained on.",
     "columns": "give its feature names, or a CSV with a header and some rows.",
 }
@@ -270,6 +270,9 @@ def built(opened: Opened, facts: Facts, name: str, device: str = "cpu") -> Model
         title=facts.title or Path(name).stem,
         unit=facts.unit,
         device=device if hasattr(opened.network, "parameters") else None,
+        feature_names=[one.name for one in facts.columns] if modality == "series" and facts.columns else None,
+        rate=facts.rate,
+        time_axis=facts.time_axis,
         input=opened.input if opened.input is not None else _input(facts),
     )
     if opened.settle is not None:
@@ -286,7 +289,7 @@ def _tokens(opened: Opened, facts: Facts) -> tuple[str, ...]:
 
 
 def _input(facts: Facts) -> Any:
-    """The input that the facts describe; None for tables, whose columns wrap() knows."""
+    """The input that the facts describe; None for tables, series and sounds, of which wrap() is told all."""
     if facts.modality == "image":
         from model_zoo.modalities.image import ImageInput
 

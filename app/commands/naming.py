@@ -18,7 +18,7 @@ from model_zoo.facts import Facts
 from model_zoo.types import ModelCard, UserError
 
 FLAGS = {
-    "modality": "--modality image, text or tabular",
+    "modality": "--modality image, text, tabular, series or audio",
     "tokenizer": "--tokenizer tokenizer.json",
     "columns": "--background rows.csv",
 }
@@ -41,7 +41,9 @@ def facts(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--std", metavar="NUMBERS", help="divided by after that")
     group.add_argument("--tokenizer", type=Path, metavar="tokenizer.json")
     group.add_argument("--limit", type=int, metavar="TOKENS", help="that it reads at most")
-    group.add_argument("--columns", metavar="NAMES", help="of features: a,b,c or a file with a header")
+    group.add_argument("--rate", type=float, metavar="HZ", help="samples a second that a model of sounds takes")
+    group.add_argument("--time-axis", type=int, metavar="AXIS", help="of a series: -1 for the last, 0 for the first")
+    group.add_argument("--columns", metavar="NAMES", help="of features or channels: a,b,c or a file with a header")
     group.add_argument("--background", type=Path, metavar="ROWS.csv", help="rows of the data, with a header")
     group.add_argument("--unit", help="of what a regression predicts")
 
@@ -61,6 +63,8 @@ def said(chosen: argparse.Namespace, channels: int | None = None) -> Facts:
         "channels": chosen.channels,
         "order": chosen.order,
         "limit": chosen.limit,
+        "rate": chosen.rate,
+        "time_axis": chosen.time_axis,
         "unit": chosen.unit,
         "labels": chosen.labels and saying.labels(*_text(chosen.labels)),
         "size": chosen.size and _size(chosen.size),

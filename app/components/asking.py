@@ -26,6 +26,8 @@ FIRST = {
     "image": ("grad_cam", "integrated_gradients"),
     "text": ("integrated_gradients",),
     "tabular": ("tree_shap", "integrated_gradients"),
+    "series": ("integrated_gradients",),
+    "audio": ("integrated_gradients",),
 }  # what is chosen on a first visit, where it applies
 OUTPUTS = {"logit": "Logit", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
@@ -197,7 +199,11 @@ def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
 
 def _fits(card: ModelCard, method: Method, kind: str) -> bool:
     """Pixels are too many to switch one at a time; a method that takes them by default has a way of its own."""
-    return kind != "pixels" or method.family not in BY_PLAYERS or _default_kind(card, method) == "pixels"
+    return (
+        kind not in ("pixels", "cells", "samples")
+        or method.family not in BY_PLAYERS
+        or _default_kind(card, method) == "pixels"
+    )
 
 
 def _among(key: str, options: Container[Any]) -> None:
@@ -243,8 +249,20 @@ def _evaluations(card: ModelCard, method: Method, look: Look | None) -> int:
             players = int(np.prod(look.sample.x.shape[-2:]))
         elif card.modality == "text":
             players = getattr(look.sample.view, "kept", players) if kind == "words" else len(look.sample.x)
+        elif card.modality in ("series", "audio"):
+            players = _over_time(look, kind, params)
     rows = ROWS if method.absence == "background" and card.modality == "tabular" else 1
     return int(method.evaluations(params, players, rows))
+
+
+def _over_time(look: Look, kind: str, params: Any) -> int:
+    """About how many players of a kind a series or a sound has."""
+    x, axis = look.sample.x, look.sample.view.axis
+    if kind in ("spans", "patches"):
+        return int(getattr(params, kind, 20 if kind == "spans" else 64))
+    if kind in ("steps", "samples"):
+        return int(x.shape[axis])
+    return int(x.size // x.shape[axis]) if kind in ("channels", "bands") else int(x.size)
 
 
 @answering
@@ -296,7 +314,7 @@ def _kind(card: ModelCard, method: Method) -> str:
 
 
 def _default_kind(card: ModelCard, method: Method) -> str:
-    finest = {"image": "pixels", "text": "tokens", "tabular": "columns"}.get(card.modality, "")
+    finest = {"image": "pixels", "text": "tokens", "tabular": "columns", "series": "cells"}.get(card.modality, "")
     return method.players.get(card.modality) or finest
 
 

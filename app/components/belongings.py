@@ -8,14 +8,16 @@ from app import state
 from app.backend import shared
 from app.components import choosing, export
 from app.components.guard import answering
-from app.components.inputs import IMAGES, best
+from app.components.inputs import IMAGES, RECORDED, best
 from app.components.markup import caption, escape, notice, plain, sentence
 from app.components.sizes import size, when
 from app.state import Selection
 from explainers.runtime.types import Kept, Upload
-from model_zoo.types import ModelCard
+from model_zoo.types import ModelCard, UserError
 
 SHOWN = 20  # inputs at once
+
+SOUNDS = ("wav", "flac", "ogg")
 
 
 def edit(id: str | None) -> None:
@@ -180,9 +182,15 @@ def _use(one: Kept) -> None:
         state.go("runs")
     known, chosen = choosing.cards(), state.current()
     kind = "image" if ending in IMAGES else "tabular" if ending in ("json", "csv") else "text"
+    kind = "audio" if ending in SOUNDS else kind
+    current = known[chosen.model].modality if chosen is not None and chosen.model in known else ""
+    if current in RECORDED and ending in RECORDED[current][1]:  # a CSV may be a series
+        kind = current
+    if not any(one.modality == kind for one in known.values()):
+        raise UserError(f"None of the models here takes {one.name}; bring one that does, or choose another input.")
     if chosen is None or chosen.model not in known or known[chosen.model].modality != kind:
         chosen = choosing.first(known, kind)
-    if ending == "csv":  # one of its rows is picked there
+    if ending == "csv" and kind == "tabular":  # one of its rows is picked there
         st.session_state["csv"] = (one.digest, one.name)
         state.choose(chosen)
     else:

@@ -16,8 +16,14 @@ from explainers.runtime.types import Upload
 from model_zoo import catalogue
 from model_zoo.types import ModelCard, UserError
 
-KINDS = {"image": "Image", "text": "Text", "tabular": "Table"}
-ICONS = {"image": ":material/image:", "text": ":material/notes:", "tabular": ":material/table_rows:"}
+KINDS = {"image": "Image", "text": "Text", "tabular": "Table", "series": "Series", "audio": "Sound"}
+ICONS = {
+    "image": ":material/image:",
+    "text": ":material/notes:",
+    "tabular": ":material/table_rows:",
+    "series": ":material/show_chart:",
+    "audio": ":material/graphic_eq:",
+}
 KEPT = "kept"  # the last selection of each modality
 GONE = "gone"  # what is shown in place of a model that is not there any more
 

@@ -29,6 +29,10 @@ TABLE, FEW = 620, 7  # pixels of the rows to choose from; rows that need no scro
 COLUMNS, ROWS = 6, 1000  # of a CSV that are shown to choose from
 FIRST_ROW = "first row"
 LARGEST = 64  # MiB of an input
+RECORDED = {  # what is given as one file: what it is called, and its endings
+    "series": ("Your own series (CSV, JSON or .npy)", ("csv", "tsv", "txt", "json", "npy")),
+    "audio": ("Your own sound (WAV)", ("wav", "flac", "ogg", "npy")),
+}
 
 
 def draw(card: ModelCard, chosen: Selection) -> None:
@@ -39,6 +43,8 @@ def draw(card: ModelCard, chosen: Selection) -> None:
         _texts(card, chosen)
     elif card.modality == "tabular":
         _rows(card, chosen)
+    elif card.modality in RECORDED and chosen.input:  # else the zone is in the middle of the screen
+        _recorded(card, "upload-recorded")
 
 
 def example(model: str, id: str) -> Selection:
@@ -87,6 +93,14 @@ def invite(card: ModelCard) -> None:
         if "csv" not in st.session_state:
             st.html('<div class="as-field">Or fill in a row</div>')
             _form(card, Selection(card.id, ""))
+    elif card.modality in RECORDED:
+        _recorded(card, "upload-first")
+
+
+def _recorded(card: ModelCard, key: str) -> None:
+    """A series or a sound: one file."""
+    label, endings = RECORDED[card.modality]
+    st.file_uploader(label, endings, key=key, on_change=_upload, args=(card.id, key), max_upload_size=LARGEST)
 
 
 @answering

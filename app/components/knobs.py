@@ -10,7 +10,12 @@ import streamlit as st
 from app.components.markup import plain
 from explainers.types import Method
 
-ONLY_FOR = {"For images": "image", "For texts": "text", "For tables": "tabular"}  # how the help of a parameter begins
+ONLY_FOR = {  # how the help of a parameter begins
+    "For images": ("image",),
+    "For texts": ("text",),
+    "For tables": ("tabular",),
+    "For series and sounds": ("series", "audio"),
+}
 AUTOMATIC_STEP = 100
 
 
@@ -79,7 +84,7 @@ def _start(knob: Field[Any]) -> Any:
 def _concerns(knob: Field[Any], modality: str) -> bool:
     """Whether the parameter does anything for this modality: some say for whom they are."""
     start = str(knob.metadata.get("help") or "").partition(":")[0]
-    return ONLY_FOR.get(start, modality) == modality
+    return modality in ONLY_FOR.get(start, (modality,))
 
 
 def _key(method: Method, scope: str, knob: Field[Any]) -> str:

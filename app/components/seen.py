@@ -13,7 +13,10 @@ import numpy as np
 import streamlit as st
 
 from app.components.markup import FOLD, escape
+from explainers.figures import _sketch
+from model_zoo.modalities.audio import AudioView
 from model_zoo.modalities.image import ImageView
+from model_zoo.modalities.series import SeriesView
 from model_zoo.modalities.tabular import TableView
 from model_zoo.modalities.text import TextView
 from model_zoo.types import Players, Sample
@@ -36,6 +39,8 @@ def picture(sample: Sample, players: Players | None = None) -> str:
         return _text(view, players)
     if isinstance(view, TableView):
         return _table(view)
+    if isinstance(view, (SeriesView, AudioView)):
+        return _over_time(sample, players)
     return f'<div class="as-quiet">{escape(sample.name)}</div>'
 
 
@@ -64,6 +69,17 @@ def _photo(view: ImageView, players: Players | None, name: str) -> str:
         said += f'<div class="as-quiet">{players.count} {escape(players.kind)} share the credit.</div>'
     ratio = f"--as-ratio:{view.width / view.height:.4f}"
     return f'<div class="as-photo" style="{ratio}"><img alt="{escape(name)}" src="{uri(view.photo)}">{crop}</div>{said}'
+
+
+def _over_time(sample: Sample, players: Players | None) -> str:
+    """A series or a sound as lines, and what it is in words."""
+    shares = ""
+    if players is not None:
+        shares = f'<div class="as-quiet">{players.count} {escape(players.kind)} share the credit.</div>'
+    return (
+        f'<div class="as-lines"><img alt="{escape(sample.name)}" src="{_sketch.uri(sample)}"></div>'
+        f'<div class="as-quiet">{escape(_sketch.said(sample))}</div>{shares}'
+    )
 
 
 def outlines(owner: np.ndarray) -> bytes:

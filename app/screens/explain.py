@@ -19,6 +19,7 @@ from explainers.types import Explanation
 from model_zoo.types import ModelCard, UserError
 
 PAGE = Page(title="Explain", icon=":material/search_insights:", url_path="explain", order=1)
+GIVEN = {"image": "a photo", "text": "a text", "tabular": "a row", "series": "a series", "audio": "a sound"}
 
 
 def render() -> None:
@@ -83,7 +84,7 @@ def _empty(card: ModelCard) -> None:
     with rows:
         inputs.picker(card)
     with head:
-        what = {"image": "a photo", "text": "a text", "tabular": "a row"}.get(card.modality, "an input")
+        what = GIVEN.get(card.modality, "an input")
         headline.draw(f"Give {card.title} {what}", "It is predicted and explained here")
     with give:
         inputs.invite(card)

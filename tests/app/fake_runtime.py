@@ -28,7 +28,9 @@ from explainers.types import Check, Cost, Explanation, Provenance, Verdict
 from model_zoo import catalogue
 from model_zoo.facts import Facts
 from model_zoo.files import Choice, Reading
+from model_zoo.modalities.audio import AudioInput
 from model_zoo.modalities.image import ImageView
+from model_zoo.modalities.series import SeriesInput
 from model_zoo.modalities.tabular import Cell, TableView
 from model_zoo.modalities.text import TextView
 from model_zoo.types import Capability, ModelCard, Players, Prediction, Sample, Target, UserError, digest
@@ -300,6 +302,10 @@ def made_up_sample(card: ModelCard) -> Sample:
     if card.modality == "text":
         view = TextView("Good <b>film</b>", ((0, 4), (5, 16)), 1, ("good",), ((0, 4),), (0,))
         return Sample("text", "typed text", np.zeros(1, np.int64), view)
+    if card.modality == "series":
+        return SeriesInput(("<ecg>", "resp"), time_axis=-1).read(np.arange(16.0).reshape(2, 8), "heart.csv")
+    if card.modality == "audio":
+        return AudioInput(8000).read(np.sin(np.arange(8000) / 9), "bark.wav")
     cells = tuple(Cell(one.name, one.kind, None, 1.0, one.unit, "imputed") for one in card.columns)
     return Sample("tabular", "a row", np.zeros(len(cells), np.float32), TableView(cells))
 
@@ -310,7 +316,9 @@ def made_up_explanation(request: Request, card: ModelCard) -> Explanation:
     owner = np.arange(64).reshape(8, 8) if card.modality == "image" else owner
     names = tuple(one.name for one in card.columns) if card.modality == "tabular" else ("Good",)
     names = () if card.modality == "image" else names
-    kind = {"image": "pixels", "text": "words", "tabular": "columns"}[card.modality]
+    kind = {"image": "pixels", "text": "words", "tabular": "columns"}.get(card.modality, "steps")
+    if kind == "steps":
+        owner, names = np.arange(sample.x.shape[-1]), tuple(f"step {one}" for one in range(sample.x.shape[-1]))
     method = registry.method(request.method)
     return Explanation(
         method=method.id,

@@ -17,7 +17,7 @@ columns = some.builds(Column, name=texts, unit=texts, low=some.none() | numbers,
 facts = some.builds(
     Facts,
     title=texts,
-    modality=some.sampled_from(["", "image", "text", "tabular"]),
+    modality=some.sampled_from(["", "image", "text", "tabular", "series", "audio"]),
     task=some.sampled_from([None, "classification", "binary", "regression"]),
     labels=some.lists(texts, max_size=4).map(tuple),
     size=some.none() | some.tuples(some.integers(1, 999), some.integers(1, 999)),
@@ -26,6 +26,8 @@ facts = some.builds(
     mean=some.lists(numbers, max_size=3).map(tuple),
     scale=some.none() | numbers,
     limit=some.none() | some.integers(1, 9999),
+    rate=some.none() | numbers,
+    time_axis=some.none() | some.integers(-3, 3),
     columns=some.lists(columns, max_size=3).map(tuple),
     background=texts,
 )

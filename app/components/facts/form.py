@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.components import receiving
 from app.components.choosing import ICONS, KINDS
-from app.components.facts import image, outputs, tabular, text
+from app.components.facts import audio, image, outputs, series, tabular, text
 from app.components.facts.fields import Fields
 from app.components.markup import escape, plain
 from explainers.runtime.types import Upload
@@ -19,7 +19,7 @@ from model_zoo.facts import Facts
 from model_zoo.files import Reading
 from model_zoo.types import UserError
 
-PARTS: dict[str, ModuleType] = {"image": image, "text": text, "tabular": tabular}
+PARTS: dict[str, ModuleType] = {"image": image, "text": text, "tabular": tabular, "series": series, "audio": audio}
 ABOUT = ("description", "licence")
 READ_BY = ("modality", "architecture", "tokenizer")  # facts that change how a file is read
 
@@ -135,7 +135,7 @@ def said(at: Fields, reading: Reading) -> Facts:
     """Everything that the form says; UserError names the field that is not as expected."""
     modality = at.get("modality")
     if modality not in PARTS:
-        raise UserError("Say what it takes: an image, a text or a row of a table.")
+        raise UserError("Say what it takes: an image, a text, a row of a table, a series or a sound.")
     if reading.uncertain and not at.get("architecture"):
         raise UserError(
             "Several networks fit these weights: choose the one that it is, or save it as TorchScript or ONNX."
