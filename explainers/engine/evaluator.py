@@ -215,14 +215,30 @@ class Evaluator:
         differentiable in points (n, *entry).
         """
 
+        self.parts(count, inputs, target, look, forward=2)
+
+    def parts(
+        self,
+        count: int,
+        inputs: torch.Tensor,
+        target: Target,
+        look: Callable[[slice, Number], None],
+        forward: int = 1,
+        backward: int = 1,
+    ) -> None:
+        """Have `look(part, number)` do `count` evaluations in batches; each costs so many passes forward and back.
+
+        inputs and number as in `pairs`; without a pass back, numbers are not differentiable.
+        """
+
         def work(part: slice) -> None:
             ids = inputs.expand(part.stop - part.start, *inputs.shape[1:])
-            with torch.enable_grad():
+            with torch.set_grad_enabled(backward > 0):
                 look(part, lambda points: self._number(points, ids, target))
 
-        for size in self._batched("pairs", count, work):
-            self.forward += 2 * size
-            self.backward += size
+        for size in self._batched(f"parts {forward} {backward}", count, work):
+            self.forward += forward * size
+            self.backward += backward * size
 
     # -- batches -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ and steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -50,6 +50,16 @@ class Params:
         help="How the path is averaged; those after the first are captum's and take exactly the steps given.",
         advanced=True,
     )
+
+
+class Followed(Protocol):
+    """Paths that can be averaged along: values of players from every start."""
+
+    players: Players
+    starts: torch.Tensor
+
+    def shares(self, points: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values (k, players) for weights (k, points), and the number at (starts, points)."""
 
 
 class Path:
@@ -117,7 +127,7 @@ def explain(
     return refined(path, params, run) if params.rule == NESTED else _captum(path, params, run)
 
 
-def refined(path: Path, params: Any, run: Run) -> Attribution:
+def refined(path: Followed, params: Any, run: Run) -> Attribution:
     """By ever finer rules, until doubling moves the values by less than the tolerance, or at most allowed."""
     steps, most, tolerance = params.steps, params.most, params.tolerance
     first = min(FIRST, 2 ** int(np.log2(steps)))
