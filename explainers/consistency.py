@@ -46,6 +46,7 @@ MOST = {  # of a kind, each a line, a field or a mark on some screen
 MANY = 400_000  # labels, and whatever else
 MANY_EXTRAS, NAME = 100, 100  # extras, and characters of the name of one
 EXTRAS = 64 << 20  # bytes of all but attention
+MAPS = ("attention", "cross_attention")
 HEADS = 10_000  # attention heads of all layers together, each a mark on the sheet
 
 
@@ -133,21 +134,35 @@ def _prediction(said: Prediction, found: Explanation) -> bool:
 
 
 def _extras(found: Explanation) -> bool:
-    """Attention is (layers, heads, tokens, tokens); the other extras are not drawn, few and small."""
-    others = [one for name, one in found.extras.items() if name != "attention"]
+    """Attention is (layers, heads, targets, tokens); the other extras are not drawn as it is, few and small."""
+    others = [one for name, one in found.extras.items() if name not in MAPS]
     if len(others) > MANY_EXTRAS or not all(isinstance(one, np.ndarray) for one in others):
         return False
     if sum(one.nbytes for one in others) > EXTRAS or any(len(name) > NAME for name in found.extras):
         return False
-    weights = found.extras.get("attention")
-    if weights is None:
-        return "attention" not in found.extras
+    return all(_maps(found, name) for name in MAPS if name in found.extras)
+
+
+def _maps(found: Explanation, name: str) -> bool:
+    """Whether attention is between tokens of the input, or those that `tokens` places in it, and of known layers."""
+    weights, tokens, layers = (found.extras.get(one) for one in (name, f"{name}_tokens", f"{name}_layers"))
+    if not isinstance(weights, np.ndarray) or weights.ndim != 4:
+        return False
     shape = weights.shape
+    own = shape[3] == len(found.sample.x) if tokens is None else _places(tokens, shape[3], -1)
     return (
-        len(shape) == 4
-        and 0 < shape[0] * shape[1] <= HEADS
-        and shape[2] == shape[3] == len(found.sample.x)
+        0 < shape[0] * shape[1] <= HEADS
+        and shape[2] > 0
+        and (shape[2] == shape[3] or name != "attention")
+        and own
+        and (layers is None or (_places(layers, shape[0], 0) and len(np.unique(layers)) == shape[0]))
         and _finite(weights, shape)
+    )
+
+
+def _places(given: np.ndarray, count: int, least: int) -> bool:
+    return (
+        given.shape == (count,) and given.dtype.kind in "iu" and bool((given >= least).all() and (given < MANY).all())
     )
 
 

@@ -1,8 +1,10 @@
-"""Attention: all heads on one contact sheet, and any one head word by word.
+"""Attention: all heads on one contact sheet, and any one head token by token.
 
-Weights are extras["attention"] of shape (layers, heads, L, L): row i says where token i looks, and sums to one. On the
-sheet each head is pooled by its maximum to a small tile with its own brightness, so patterns show; transparent markers
-over the tiles carry (layer, head) in customdata, since a screen can select markers but not heatmap cells.
+Weights are extras["attention"], (layers, heads, L, L), or extras["cross_attention"], (layers, heads, targets, L): row i
+says where token i looks, and sums to one. "attention_tokens" says which token of the text or patch of the picture
+each is, where that is not plain, and "attention_layers" which layers were kept, where these are not all. On the sheet
+each head is pooled by its maximum to a small tile with its own brightness, so patterns show; transparent markers over
+the tiles carry (layer, head) in customdata, since a screen can select markers but not heatmap cells.
 """
 
 from __future__ import annotations
@@ -24,16 +26,24 @@ LABELS = 72  # tokens named along an axis of a head; of a longer text every seco
 SIDE = 230  # pixels of a head in a narrow panel, for the size of its letters
 GAPS = 32  # tokens up to which cells stand apart
 OPEN = 2  # heads that a report opens
+CELLS = 1024  # a side of a head that is drawn; of longer texts neighbours are pooled
+KINDS = {"attention": "attention", "cross_attention": "cross_attention"}  # the extra that a method's sheet shows
 
 
 def draws(explanation: Explanation) -> bool:
     """Attention itself; methods that are made from the same maps keep them, but one sheet is enough."""
-    return explanation.method == "attention" and "attention" in explanation.extras
+    return KINDS.get(explanation.method, "") in explanation.extras
 
 
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The sheet of all heads; attention has its own scale."""
     says = "One tile a head, rows look at columns, each with its own brightness. Point at one for its concentration."
+    if explanation.method != "attention":
+        says = f"{says} Rows are positions of the decoder, columns tokens of the input."
+    if len(layers := _layers(explanation)) and layers[0] > 0:
+        says = f"{says} The first {layers[0]} layers were left out, since the maps of all are too large to keep."
+    if explanation.sample.modality == "image":
+        says = f"{says} To see one on the picture, run the method with its layer and head, counted from 0."
     return (Picture("attention", "Heads", "plotly", sheet(explanation), says),)
 
 
@@ -41,12 +51,13 @@ def sharpest(explanation: Explanation) -> tuple[Picture, ...]:
     """The heads that concentrate most, for paper, on which no head can be picked."""
     if not draws(explanation):
         return ()
-    sharp = concentration(explanation.extras["attention"])
+    sharp, layers = concentration(_weights(explanation)), _layers(explanation)
     order = np.argsort(-sharp, axis=None, kind="stable")[:OPEN]
     found = []
     for place in order:
-        layer, which = (int(index) for index in np.unravel_index(place, sharp.shape))
-        says = f"Concentration {sharp[layer, which]:.2f} of 1, among the highest. Each row is a token: where it looks."
+        row, which = (int(index) for index in np.unravel_index(place, sharp.shape))
+        layer = layers[row]
+        says = f"Concentration {sharp[row, which]:.2f} of 1, among the highest. Each row is a token: where it looks."
         found.append(
             Picture(
                 f"attention-{layer}-{which}",
@@ -64,8 +75,10 @@ def concentration(weights: np.ndarray) -> np.ndarray:
     length = weights.shape[-1]
     if length < 2:
         return np.ones(weights.shape[:2])
-    shares = np.clip(np.asarray(weights, dtype=np.float64), 1e-12, None)
-    entropy = -(shares * np.log(shares)).sum(-1).mean(-1)
+    entropy = np.zeros(weights.shape[:2])
+    for layer, heads in enumerate(weights):  # one layer at a time: in double precision all may be a gigabyte
+        shares = np.clip(np.asarray(heads, dtype=np.float64), 1e-12, None)
+        entropy[layer] = -(shares * np.log(shares)).sum(-1).mean(-1)
     return np.clip(1 - entropy / np.log(length), 0.0, 1.0)
 
 
@@ -73,7 +86,7 @@ def sheet(explanation: Explanation) -> go.Figure:
     """Layers down, heads across; a marker's customdata is [layer, head], counted from 0."""
     import plotly.graph_objects as go
 
-    weights = explanation.extras["attention"]
+    weights, numbers = _weights(explanation), _layers(explanation)
     layers, heads = weights.shape[:2]
     tiles = _tiles(weights)
     side = tiles.shape[-1]
@@ -92,9 +105,9 @@ def sheet(explanation: Explanation) -> go.Figure:
                 x=[which * pitch + centre for _, which in spots],
                 y=[layer * pitch + centre for layer, _ in spots],
                 mode="markers",
-                customdata=[[layer, which] for layer, which in spots],
+                customdata=[[numbers[layer], which] for layer, which in spots],
                 hovertext=[
-                    f"layer {layer + 1}, head {which + 1}<br>concentration {sharp[layer, which]:.2f}"
+                    f"layer {numbers[layer] + 1}, head {which + 1}<br>concentration {sharp[layer, which]:.2f}"
                     for layer, which in spots
                 ],
                 hoverinfo="text",
@@ -137,7 +150,7 @@ def sheet(explanation: Explanation) -> go.Figure:
         | {
             "range": [down - pitch + side, -1],
             "tickvals": [layer * pitch + centre for layer in range(layers)],
-            "ticktext": [str(layer + 1) for layer in range(layers)],
+            "ticktext": [str(number + 1) for number in numbers],
             "title": {"text": "layer", "font": {"size": 11}, "standoff": 4},
         },
     )
@@ -145,25 +158,29 @@ def sheet(explanation: Explanation) -> go.Figure:
 
 
 def head(explanation: Explanation, layer: int, head: int) -> go.Figure:
-    """Where each token of the text looks in one head, both counted from 0: token × token."""
+    """Where each token looks in one head, both counted from 0: token × token."""
     import plotly.graph_objects as go
 
-    weights = np.asarray(explanation.extras["attention"][layer, head], dtype=np.float32)
-    tokens = _tokens(explanation, len(weights))
-    names = [f"{place + 1}. {_style.escape(token)}" for place, token in enumerate(tokens)]  # categories must be unique
-    every = -(-len(tokens) // LABELS)
-    chosen = list(range(0, len(tokens), every))
+    kept = _weights(explanation)[_layers(explanation).index(layer), head]
+    columns = _names(explanation, kept.shape[1])
+    rows = columns
+    if explanation.method == "cross_attention":
+        rows = [f"position {place + 1}" for place in range(kept.shape[0])]
+    weights, (down, across) = _pooled(np.asarray(kept, dtype=np.float32), CELLS)
+    rows, columns = [rows[place] for place in down], [columns[place] for place in across]
+    (left, left_shown), (top, top_shown) = _axis(rows), _axis(columns)
+    gap = 0 if max(len(rows), len(columns)) > GAPS else 1
     found = go.Figure(
         go.Heatmap(
             z=weights,
-            x=names,
-            y=names,
+            x=top,
+            y=left,
             zmin=0,
             zmax=float(weights.max(initial=0.0)) or 1.0,
             colorscale=_paper_scale(),
             hovertemplate="%{y} looks at %{x}<br>%{z:.3~g}<extra></extra>",
-            xgap=0 if len(tokens) > GAPS else 1,
-            ygap=0 if len(tokens) > GAPS else 1,
+            xgap=gap,
+            ygap=gap,
             colorbar={
                 "orientation": "h",
                 "thickness": 6,
@@ -178,39 +195,80 @@ def head(explanation: Explanation, layer: int, head: int) -> go.Figure:
             },
         )
     )
-    labels = [_style.escape(_style.short(tokens[place], 12)) for place in chosen]
-    axis = {
+    square = len(rows) == len(columns)
+    found.update_layout(
+        **_style.layout(SIDE + 160, meta={"aspect": 1.0, "around": BELOW}),
+        dragmode=False,
+        xaxis=_ticks(top, columns, top_shown) | {"side": "top", "tickangle": -90},
+        yaxis=_ticks(left, rows, left_shown) | {"autorange": "reversed"} | ({"scaleanchor": "x"} if square else {}),
+    )
+    return found
+
+
+def _axis(tokens: list[str]) -> tuple[list[str], list[int]]:
+    """Categories, which must be unique, and the places that are labelled."""
+    names = [f"{place + 1}. {_style.escape(token)}" for place, token in enumerate(tokens)]
+    return names, list(range(0, len(tokens), -(-len(tokens) // LABELS)))
+
+
+def _ticks(names: list[str], tokens: list[str], shown: list[int]) -> dict[str, Any]:
+    return {
         "type": "category",
-        "tickvals": [names[place] for place in chosen],
-        "ticktext": labels,
+        "tickvals": [names[place] for place in shown],
+        "ticktext": [_style.escape(_style.short(tokens[place], 12)) for place in shown],
         "ticks": "",
         "showgrid": False,
         "automargin": True,
         "fixedrange": True,
         "constrain": "domain",
-        "tickfont": {"size": float(np.clip(SIDE / max(1, len(chosen)), 5, 11))},
+        "tickfont": {"size": float(np.clip(SIDE / max(1, len(shown)), 5, 11))},
     }
-    found.update_layout(
-        **_style.layout(SIDE + 160, meta={"aspect": 1.0, "around": BELOW}),
-        dragmode=False,
-        xaxis=axis | {"side": "top", "tickangle": -90},
-        yaxis=axis | {"autorange": "reversed", "scaleanchor": "x"},
-    )
+
+
+def _weights(explanation: Explanation) -> np.ndarray:
+    return explanation.extras[KINDS[explanation.method]]
+
+
+def _layers(explanation: Explanation) -> list[int]:
+    """The layers of the sheet, counted from 0."""
+    kept = explanation.extras.get(f"{KINDS[explanation.method]}_layers")
+    return list(range(len(_weights(explanation)))) if kept is None else [int(one) for one in kept]
+
+
+def _names(explanation: Explanation, length: int) -> list[str]:
+    """What each token is called: by its text, a patch by its row and column, or the network's own."""
+    given = explanation.extras.get(f"{KINDS[explanation.method]}_tokens")
+    places = np.arange(length) if given is None else np.asarray(given)[:length]
+    small = explanation.extras.get("map")
+    if explanation.sample.modality == "image" and small is not None and small.ndim == 2 and small.size:
+        known = [f"{place // small.shape[1] + 1}, {place % small.shape[1] + 1}" for place in range(small.size)]
+    else:
+        known = list(getattr(explanation.sample.view, "tokens", ()))
+    own = "[own]" if (places < 0).sum() == 1 else "[own {}]"
+    found, more = [], 0
+    for place in places:
+        more += int(place < 0)
+        if place < 0:
+            found.append(own.format(more))
+        else:
+            found.append(known[place] if place < len(known) else f"token {place + 1}")
     return found
 
 
-def _tokens(explanation: Explanation, length: int) -> list[str]:
-    tokens = list(getattr(explanation.sample.view, "tokens", ()))[:length]
-    return tokens + [f"token {place + 1}" for place in range(len(tokens), length)]
+def _pooled(maps: np.ndarray, most: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Maps pooled by maximum to at most `most` cells a side, and the first row and column of each cell."""
+    edges = tuple(np.linspace(0, length, min(length, most), endpoint=False).astype(int) for length in maps.shape[-2:])
+    if max(maps.shape[-2:]) > most:
+        maps = np.maximum.reduceat(np.maximum.reduceat(maps, edges[0], axis=-2), edges[1], axis=-1)
+    return maps, (edges[0], edges[1])
 
 
 def _tiles(weights: np.ndarray) -> np.ndarray:
-    """Each head pooled by maximum to at most TILE × TILE and scaled to its own peak."""
-    maps = np.asarray(weights, dtype=np.float32)
-    length = maps.shape[-1]
-    if length > TILE:
-        edges = np.linspace(0, length, TILE, endpoint=False).astype(int)
-        maps = np.maximum.reduceat(np.maximum.reduceat(maps, edges, axis=-2), edges, axis=-1)
+    """Each head pooled by maximum to a square of at most TILE cells a side and scaled to its own peak."""
+    maps = np.stack([_pooled(np.asarray(layer, dtype=np.float32), TILE)[0] for layer in weights])
+    side = max(maps.shape[-2:])
+    rows, columns = (np.arange(side) * length // side for length in maps.shape[-2:])
+    maps = maps[..., rows[:, None], columns]  # few positions of a decoder are as high as many tokens are wide
     peak = maps.max((-2, -1), keepdims=True)
     return maps / np.where(peak > 0, peak, 1)
 
