@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_transformers
 import torch
 import torch.nn.functional as F
+from attention_stacks import TEXT, given, pointing, random_scores, softmax, wrapped
+from attention_stacks import WORDS as VOCABULARY
 from torch import nn
 
+import explainers
 from explainers.engine.evaluator import Evaluator
 from explainers.engine.run import Run
 from explainers.methods import attention, attention_rollout, gradient_attention
@@ -265,3 +270,108 @@ def _is_the_last_layer(network: Any, ids: torch.Tensor, found: np.ndarray) -> No
         query, key = (part(x)[0].unflatten(-1, (layer.heads, -1)).transpose(0, 1) for part in (layer.query, layer.key))
         wanted = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
     np.testing.assert_allclose(found[-1], wanted, atol=1e-5)
+
+
+# -- through wrap() and explain() ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_a_bert_of_transformers(implementation: str) -> None:
+    """With SDPA the library returns no attentions at all; ours are its eager maps, and their gradients autograd's."""
+    about = {"vocab_size": len(VOCABULARY), "num_labels": 3, **tiny_transformers.SIZES}
+    made = partial(tiny_transformers.made, "BertForSequenceClassification", "BertConfig", **about)
+    model = wrapped(made(attn_implementation=implementation))
+    ids = torch.tensor(model.sample(TEXT).x[None])
+    out = made(attn_implementation="eager")(ids, output_attentions=True)
+    gradients = [one[0].double().numpy() for one in torch.autograd.grad(out.logits[0, 2], out.attentions)]
+    maps = [one[0].detach().double().numpy() for one in out.attentions]
+    raw = explainers.explain(model, TEXT, "attention", target=2)
+    np.testing.assert_allclose(raw.extras["attention"], np.stack(maps), atol=1e-5)
+    np.testing.assert_allclose(raw.values, maps[-1].mean(0)[0, 1:6], atol=1e-5)
+    eye = np.eye(7)
+    rolled = (maps[1].mean(0) + eye) / 2 @ ((maps[0].mean(0) + eye) / 2)
+    found = explainers.explain(model, TEXT, "attention_rollout", target=2)
+    np.testing.assert_allclose(found.values, rolled[0, 1:6], atol=1e-5)
+    one, two = (np.clip(a * g, 0, None).mean(0) for a, g in zip(maps, gradients, strict=True))
+    chefer = ((eye + two) @ (eye + one) - eye)[0, 1:6]
+    found = explainers.explain(model, TEXT, "gradient_attention", target=2, output="logit")
+    np.testing.assert_allclose(found.values, chefer, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "min"])
+def test_heads_may_be_made_one_otherwise(how: str) -> None:
+    scores = random_scores(2, 4, 7)
+    found = explainers.explain(given(scores), TEXT, "attention", heads=how, layer=0)
+    np.testing.assert_allclose(found.values, getattr(softmax(scores)[0], how)(0)[0, 1:6], atol=1e-12)
+    assert found.flavour == f"layer 0, {how} of heads, counted from 0"
+
+
+def test_even_and_pointing_attention() -> None:
+    even = explainers.explain(given(np.zeros((1, 1, 7, 7))), TEXT, "attention")
+    np.testing.assert_allclose(even.values, 1 / 7)
+    one = explainers.explain(given(pointing(np.full(7, 4))[None, None]), TEXT, "attention")
+    np.testing.assert_allclose(one.values, [0, 0, 0, 1, 0])
+
+
+def test_the_gradient_of_attention_that_is_given() -> None:
+    """F = w · (x_r + Σ_j A_rj x_j) in one layer of one head: ∂F/∂A_rj = w · x_j, though A depends on no input."""
+    scores = random_scores(1, 1, 7)
+    model = given(scores)
+    states = model.network.embedding.weight.detach().numpy()[model.sample(TEXT).x]
+    weights = model.network.head.weight.detach().numpy()[1]
+    wanted = np.clip(softmax(scores)[0, 0, 0] * (states @ weights), 0, None)
+    found = explainers.explain(model, TEXT, "gradient_attention", target=1)
+    np.testing.assert_allclose(found.values, wanted[1:6], atol=1e-12)
+    assert found.values.max() > 0
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_a_token_that_the_network_adds_belongs_to_nobody(at_end: bool) -> None:
+    class Own(nn.Module):
+        """A token of its own before or after the text, from which the score is read."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(len(VOCABULARY), 8)
+            self.own = nn.Parameter(torch.randn(1, 1, 8))
+            self.out = nn.Linear(8, 3)
+            self.kept: list[torch.Tensor] = []
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x, own = self.embedding(ids), self.own.expand(len(ids), -1, -1)
+            x = torch.cat([x, own] if at_end else [own, x], 1)
+            self.kept.append((x @ x.mT).softmax(-1))
+            return self.out((x + self.kept[-1] @ x)[:, -1 if at_end else 0])
+
+    network = Own()
+    model = wrapped(network, framed=False)
+    found = explainers.explain(model, TEXT, "attention", target=0)
+    row = network.kept[-1][0, -1 if at_end else 0].detach()
+    np.testing.assert_allclose(found.values, row[:-1] if at_end else row[1:], rtol=1e-5)
+    wanted = [0, 1, 2, 3, 4, -1] if at_end else [-1, 0, 1, 2, 3, 4]
+    np.testing.assert_array_equal(found.extras["attention_tokens"], wanted)
+
+
+def test_a_mask_is_honoured() -> None:
+    class Masked(nn.Module):
+        """torch's encoder, in which nobody may look at the word "good"."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(len(VOCABULARY), 8)
+            layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+            self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            self.out = nn.Linear(8, 3)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            away = ids == VOCABULARY.index("good")
+            return self.out(self.encoder(self.embedding(ids), src_key_padding_mask=away)[:, 0])
+
+    model = wrapped(Masked().eval())
+    for method in ("attention", "attention_rollout", "attention_flow", "attention_norms", "gradient_attention"):
+        found = explainers.explain(model, TEXT, method, target=1)
+        assert found.values[3] == 0  # nor do residuals bring it to [CLS]
+        assert np.abs(found.extras["attention"][..., 4]).max() == 0
+        assert found.values.max() > 0
