@@ -105,6 +105,9 @@ def run(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capability]:
             return _run_on(model, rows, way, needs_gradient=differentiable)
         except Exception as error:  # as above; the next way may do
             first = first or error
+    found = _run_ids(model, rows, first)
+    if found is not None:
+        return found
     if isinstance(first, UserError):  # an estimator's own words: the categories of a column are not known
         raise first
     raise _cannot(model, rows, first) from first
@@ -122,7 +125,24 @@ def _run_module(model: Model, rows: np.ndarray) -> tuple[torch.Tensor, Capabilit
             first = first or error
     model.dtype = torch.float32 if hidden else model.dtype
     assert first is not None
+    found = _run_ids(model, rows, first)
+    if found is not None:
+        return found
     raise first
+
+
+def _run_ids(model: Model, rows: np.ndarray, error: Exception | None) -> tuple[torch.Tensor, Capability] | None:
+    """On whole numbers, for a table of ids (a user, an item) that an embedding looks up; None where that fails too."""
+    if model.card.modality != "tabular" or "Long" not in str(error):
+        return None
+    way: Way = (False, torch.long, False)
+    before = model.arrays, model.dtype
+    model.arrays, model.dtype, _ = way
+    try:
+        return _run_on(model, np.floor(rows), way, needs_gradient=False)
+    except Exception:  # a stranger's network may raise anything; what it said first is told
+        model.arrays, model.dtype = before
+        return None
 
 
 def _has_numbers(network: torch.nn.Module) -> bool:

@@ -104,6 +104,12 @@ class Model:
         """A copy of inputs (n, *x.shape) on the device, since a network may work in place; token ids stay whole."""
         found = torch.as_tensor(inputs)
         ids = self.card.modality == "text" and not found.is_floating_point()
+        if self.dtype == torch.long and found.is_floating_point() and bool((found != found.round()).any()):
+            part = float(found[found != found.round()][0])
+            raise UserError(
+                f"{self.card.title} takes whole numbers that it looks up, such as ids, and {part:.6g} came. Compare"
+                " with ids, not with their mean: baseline=[...], or several rows for a method that averages over them."
+            )
         return found.to(self.device, torch.long if ids else self.dtype, copy=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -165,7 +165,11 @@ def _learn_at_once(model: Model, width: int) -> None:
         return
     with contextlib.suppress(CannotRun):
         if isinstance(taken, TextInput):
-            model.learn(taken.trial())
+            try:
+                words = taken.trial()
+            except UserError:  # a tokenizer of items, which reads no sentence
+                return
+            model.learn(words)
         elif isinstance(taken, (SeriesInput, AudioInput)):
             timed.learn(model)
         elif isinstance(taken, ImageInput) and taken.size is not None and taken.preprocess is None:

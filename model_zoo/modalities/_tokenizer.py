@@ -219,7 +219,13 @@ class CallableTokenizer:
         return Encoded(tuple(ids), ((0, 0),) * start + tuple(spans) + ((0, 0),) * (len(ids) - stop), tuple(special))
 
     def _ids(self, text: str) -> list[int]:
-        found = self._encode(text)
+        try:
+            found = self._encode(text)
+        except Exception as error:  # a stranger's function: a look-up of items knows no other words
+            said = f"{type(error).__name__}: {quoted(error)}"
+            raise UserError(
+                f"The tokenizer could not read {text[:60]!r}; it said: {said}. Give what it was made for."
+            ) from error
         if hasattr(found, "keys") and "input_ids" in found:
             found = found["input_ids"]
         ids = np.asarray(getattr(found, "ids", found))

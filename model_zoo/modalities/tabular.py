@@ -208,6 +208,11 @@ class TableInput:
         others = [index for index, one in enumerate(column.categories) if one.casefold() == "other"]
         return (float(others[0]) if others else -1.0,)
 
+    def in_own_unit(self, name: str, encoded: float) -> float:
+        """A number of the column of this name, as it is encoded in x, in the column's own unit."""
+        mean, std = self._scaling.get(name, (0.0, 1.0))
+        return encoded * std + mean
+
     @functools.cached_property
     def _scaling(self) -> dict[str, tuple[float, float]]:
         if self.encoding != "onehot" or not self.mean:
@@ -219,6 +224,13 @@ class TableInput:
         """The column of each encoded feature, whole numbers (features,)."""
         wide = [len(c.categories) if c.kind == "category" and self.encoding == "onehot" else 1 for c in self.columns]
         return np.repeat(np.arange(len(self.columns)), wide)
+
+    @property
+    def _codes(self) -> tuple[int, ...]:
+        """The features that hold a category by its place."""
+        if self.encoding != "ordinal":
+            return ()
+        return tuple(place for place, column in enumerate(self.columns) if column.kind == "category")
 
     @functools.cached_property
     def _encoded_rows(self) -> np.ndarray | None:
@@ -295,8 +307,13 @@ class TableInput:
             return _given.constant(baseline, x)
         if baseline == "mean":
             rows = self._own_rows(x)
-            row = rows.mean(0, dtype=np.float64).astype(x.dtype)
-            return Reference("mean", row[None], f"the mean of {len(rows):,} {self.rows_name}")
+            row = rows.mean(0, dtype=np.float64)
+            codes = self._codes
+            for place in codes:  # a category has no mean, and a code between two of them is none
+                values, counts = np.unique(rows[:, place], return_counts=True)
+                row[place] = values[counts.argmax()]
+            said = ", of a category the most frequent" if codes else ""
+            return Reference("mean", row.astype(x.dtype)[None], f"the mean of {len(rows):,} {self.rows_name}{said}")
         standard = self.encoding == "onehot" and bool(self.mean)
         sentence = "the training mean of each number, and no category" if standard else "zero in every column"
         return Reference("zero", np.zeros_like(x)[None], sentence)
