@@ -33,15 +33,18 @@ def averaged(game: Game, draws: np.ndarray, parameter: str) -> Attribution:
     if len(draws) < 2:
         raise UserError(f"One order says nothing of its error: give {parameter} of 2 or more, or 0 for the usual.")
     total, squares, done = np.zeros(game.count), np.zeros(game.count), 0
+    middle = np.zeros(game.count)  # squares are of what is left of the first draw: those of large numbers cancel badly
     each = max(1, EACH // (draws.shape[1] * (game.count + 1) * game.count))
     if game.run.wants_partial:
         each = max(2, min(each, -(-len(draws) // LOOKS)))
     while True:
         part = draws[done : done + each]
         gained = added(game, part.reshape(-1, game.count)).reshape(part.shape).mean(1)
+        middle = middle if done else gained[0]
+        gained = gained - middle
         total, squares, done = total + gained.sum(0), squares + (gained**2).sum(0), done + len(part)
-        values = total / done
-        error = np.sqrt(np.maximum(squares / done - values**2, 0) / max(done - 1, 1))
+        mean = total / done
+        values, error = middle + mean, _error(np.maximum(squares / done - mean**2, 0), done)
         found = Attribution(
             game.spread(values),
             base_value=game.ends()[0],
@@ -53,3 +56,15 @@ def averaged(game: Game, draws: np.ndarray, parameter: str) -> Attribution:
         if done == len(draws):
             return found
         game.run.publish(found)
+
+
+def _error(variance: np.ndarray, count: int) -> np.ndarray:
+    """Standard errors of means of `count` draws, of which each player's `variance` is that seen.
+
+    A player that was never pivotal in few orders may be yet: one more draw, as far off as the others' are on average,
+    is counted. Student's t over the normal quantile makes 1.96 errors cover as often as they should for few draws, too.
+    """
+    from scipy.stats import t
+
+    seen = (count * variance + variance.mean()) / (count + 1)
+    return np.sqrt(seen / (count - 1)) * t.ppf(0.975, count - 1) / 1.96
