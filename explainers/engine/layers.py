@@ -167,7 +167,8 @@ class _Seen:
     calls: int = 0
     shape: tuple[int, ...] = ()
     batched: bool = False
-    place: int = 0  # of the output's memory: a module that hands on what it was given is not another layer
+    place: tuple[int, int] = (0, 0)  # the output's memory and its state, the same for one that hands on what it took
+    kept: torch.Tensor | None = None  # so that no other output gets that memory
     as_map: Callable[[torch.Tensor], torch.Tensor] | None = None
     said: str = ""  # what it gave, for a sentence
 
@@ -190,7 +191,8 @@ def _walk(model: Model, sample: Sample) -> dict[str, _Seen]:
         one.said = type(output).__name__ if found is None else str(tuple(found.shape))
         if found is None or not found.requires_grad or found.ndim < 2:
             return  # no numbers, or none that depend on the input
-        one.shape, one.batched, one.place = tuple(found.shape[1:]), len(found) == 2, found.data_ptr()
+        one.shape, one.batched, one.kept = tuple(found.shape[1:]), len(found) == 2, found.detach()
+        one.place = found.data_ptr(), found._version
         if image and one.batched:
             map_ = watch.at(found.grad_fn)
             if map_ is not None and (map_.layout is None or map_.layout.extra == 0):

@@ -77,16 +77,16 @@ def explain(
         values,
         settled=Settled("nested", moved),
         extras=extras,
-        notes=(layer.strongest(units, "conductance"), *_notes(values, units, change, layer.title)),
+        notes=(layer.strongest(units, "conductance"), *_notes(values, units, change, moved, layer.title)),
         flavour=f"through {layer.title}, {len(units):,} units",
         used={"layer": layer.name},
     )
 
 
-def _notes(values: np.ndarray, units: np.ndarray, change: float, title: str) -> list[str]:
+def _notes(values: np.ndarray, units: np.ndarray, change: float, moved: float, title: str) -> list[str]:
     notes = []
     flow, mass = float(values.sum()), float(np.abs(values).sum()) or 1.0
-    if abs(flow - change) > AROUND * max(mass, abs(change)):
+    if abs(flow - change) > max(AROUND, 2 * moved) * max(mass, abs(change)):  # and no error of the finite sum
         share = f"{percent(flow / change)} of the change" if change and 0 <= flow / change <= 1 else "not all"
         notes.append(f"There are ways around {title}: {share} goes through it, and that is what the values add up to.")
     if abs(float(units.sum()) - flow) > ROUGH * mass:

@@ -113,6 +113,28 @@ def test_the_layer_that_is_chosen() -> None:
     assert ask(nn.Linear(5, 3).double(), "layer_conductance").flavour == "through the network's output, 3 units"
 
 
+def test_what_is_changed_in_place_is_another_layer() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(4)
+            self.one, self.two, self.act = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.ReLU(inplace=True)
+            self.out = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.two(F.relu(self.one(x)))
+            y += x
+            return self.out(self.act(y).mean((2, 3)))
+
+    net = Block()
+    model = model_zoo.wrap(net, modality="image", class_names=["a", "b"])
+    picture = np.random.default_rng(5).normal(size=(3, 8, 8)).astype(np.float32)
+    for method in LAYER:
+        found = explainers.explain(model, picture, method, target=0)
+        assert found.provenance.parameters["layer"] == "act"
+        assert found.evidence[0].verdict is Verdict.GOOD
+
+
 def test_the_strongest_units_are_named() -> None:
     found = ask(Two(), "layer_conductance", layer="two")
     first = int(np.argmax(np.abs(found.extras["units"])))

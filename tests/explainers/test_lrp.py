@@ -306,6 +306,28 @@ def test_a_transformer_without_constants_conserves_all_but_its_softmax() -> None
     assert "in softmax" in told.notes[0]
 
 
+def test_where_captums_raises_or_leaks_in_silence_the_leak_is_said() -> None:
+    class Skip(nn.Module):
+        def __init__(self, norm: bool) -> None:
+            super().__init__()
+            torch.manual_seed(11)
+            self.one, self.two = nn.Linear(5, 5, bias=False), nn.Linear(5, 3, bias=False)
+            self.act, self.norm = nn.ReLU(), nn.LayerNorm(5) if norm else nn.Dropout()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.two(self.norm(self.act(self.one(x)) + x))
+
+    x = torch.tensor(X[None], requires_grad=True)
+    with pytest.raises(TypeError, match="LayerNorm"):
+        captum.attr.LRP(Skip(norm=True).double()).attribute(x, target=1)
+    leaky = captum.attr.LRP(Skip(norm=False).double().eval()).attribute(x, target=1)
+    found = lrp(Skip(norm=False).double())
+    assert abs(float(leaky.detach().sum()) - found.explained) > 0.05 * abs(found.explained)
+    assert found.values.sum() == pytest.approx(found.explained, rel=1e-6)
+    normed = lrp(Skip(norm=True).double())
+    assert normed.values.sum() == pytest.approx(normed.explained, rel=1e-6)
+
+
 # -- any network -------------------------------------------------------------------------------------------------------
 
 
