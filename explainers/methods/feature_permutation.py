@@ -5,7 +5,7 @@ value is worth against not knowing it, all others kept. A category's one-hot par
 Global permutation importance shuffles a column over all rows and watches an error; here one row is explained and its
 output is watched, so a value has a sign. captum FeaturePermutation gives each row of a batch the value of another row;
 averaged over the cyclic shifts of the batch (x and the background), its number for x is the one here.
-Standard error: over the background rows, as draws from all rows that there could be.
+Nothing is sampled: every row is used. The standard error is over the rows, as draws from all that there could be.
 Reference: Breiman (2001), Random forests; Fisher, Rudin and Dominici (2019), arXiv:1801.01489.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from explainers.engine.leaving_out import left_out
 from explainers.engine.libraries import largest_error
 from explainers.types import Attribution, Method, Settled, knob
+from explainers.words import percent
 from model_zoo.types import Players, Reference, Sample, Target
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def _attribution(falls: np.ndarray) -> Attribution:
     if rows == 1:
         return Attribution(values, settled=Settled("exact"), notes=(ALONE,), flavour="1 row")
     error = falls.std(0, ddof=1) / np.sqrt(rows)
-    settled = Settled("standard_error", largest_error(error, values), "It is that of the mean over the rows.")
+    others = (
+        f"Other background rows would move the values by a standard error of {percent(largest_error(error, values))}"
+    )
+    settled = Settled("exact", note=f"{others} of their range at most.")
     return Attribution(values, std_error=error, settled=settled, flavour=f"mean over {rows:,} rows")
 
 

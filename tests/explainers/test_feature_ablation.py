@@ -11,6 +11,7 @@ import explainers
 import model_zoo
 from explainers.engine.run import Run
 from explainers.types import Verdict
+from explainers.words import percent
 from model_zoo.types import Players
 
 X = np.array([1.0, -2.0, 0.5, 3.0, -1.0])
@@ -90,6 +91,9 @@ def test_permutation_by_brute_force(symmetric_model, rows) -> None:
             fall = network(torch.tensor(X[None]))[0, 0] - network(torch.tensor(mixed))[:, 0]
             assert found.values[player] == pytest.approx(float(fall.mean()), abs=1e-12)
     assert "mean over 24 rows" in found.flavour
+    assert found.evidence[1].verdict is Verdict.EXACT
+    worst = found.std_error.max() / np.ptp(found.values)
+    assert f"standard error of {percent(worst)} of their range" in found.evidence[1].sentence
 
 
 def test_permutation_is_captums_over_every_shift_of_the_batch(symmetric_model, rows) -> None:
