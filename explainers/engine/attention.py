@@ -71,11 +71,22 @@ class Seen:
         return found
 
     def attribution(
-        self, row: np.ndarray, sample: Sample, players: Players, interpolation: str, unit: str, *notes: str
+        self,
+        row: np.ndarray,
+        sample: Sample,
+        players: Players,
+        interpolation: str,
+        unit: str,
+        *notes: str,
+        shares: bool = True,
     ) -> Attribution:
-        """Numbers (tokens,) as values, with all maps in the extras and whose attention it is in the notes."""
+        """Numbers (tokens,) as values, with all maps in the extras and whose attention it is in the notes.
+
+        shares: they are parts of a whole, so that it means something how much of it is nobody's.
+        """
         values, extras = self.place.values(row, sample, players, interpolation)
-        said = (self._reading(), *self.place.nobodys(row, players), *self._others(), *notes)
+        nobodys = self.place.nobodys(row, players) if shares else ()
+        said = (self._reading(), *nobodys, *self._others(), *notes)
         if self.place.rows:
             unit = f"{unit} per patch"
         return Attribution(values, unit=unit, extras=self.place.extras(self.maps) | extras, notes=said)

@@ -36,7 +36,7 @@ def explain(
     seen = look(model, sample, target, players, run, params.position)
     capacities = tuple(mixed(one, params.heads, params.residual) for one in seen.maps)
     row: np.ndarray = flows(capacities, seen.readers, run.check)
-    return seen.attribution(row, sample, players, params.interpolation, "maximum flow")
+    return seen.attribution(row, sample, players, params.interpolation, "maximum flow", shares=False)
 
 
 METHOD = Method(

@@ -66,7 +66,7 @@ def explain(
         note = "No output projection was seen to follow this layer, so norms are of the values alone."
     else:
         note = "Norms are of the values alone, without the output projection."
-    return seen.attribution(row, sample, players, params.interpolation, "norm of attended values", note)
+    return seen.attribution(row, sample, players, params.interpolation, "norm of attended values", note, shares=False)
 
 
 def _flavour(params: Params, reference: Reference | None) -> str:

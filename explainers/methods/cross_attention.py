@@ -72,11 +72,13 @@ def explain(
     values, extras = place.values(row, sample, players, params.interpolation)
     extras |= place.extras(tuple(one.map for one in layers), "cross_attention")
     size = layer.map.shape[1]
-    notes = (f"This is what position {at + 1} of {size} of the decoder attends to in the input.",)
+    notes: tuple[str, ...] = (f"This is what position {at + 1} of {size} of the decoder attends to in the input.",)
     if size == 1:
         notes = ("One query reads the input: this is what it attends to.",)
     unit = f"{unit} per patch" if place.rows else unit
-    return Attribution(values, unit=unit, extras=extras, notes=notes + place.nobodys(row, players))
+    if params.measure == WEIGHT:
+        notes += place.nobodys(row, players)
+    return Attribution(values, unit=unit, extras=extras, notes=notes)
 
 
 def refuses(model: Model, sample: Sample) -> str | None:
