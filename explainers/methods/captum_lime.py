@@ -164,10 +164,11 @@ def _shrunk(
             f"The Lasso set all {len(values):,} values to 0: its penalty of {params.alpha:g} is larger than any effect"
             " here. Choose a smaller penalty or the ridge.",
         )
-    pull = number(params.alpha / variance) if variance else "an unknown amount"
+    unit = "" if target.unit == "value" else f" {target.unit}"
+    pull = f"{number(params.alpha / variance, 2)}{unit}" if variance else "an unknown amount"
     return (
         f"The Lasso set {zeros:,} of {len(values):,} values to 0 and pulled the others towards 0 by about"
-        f" {pull} {target.unit} each; the ridge does not.",
+        f" {pull} each; the ridge does not.",
     )
 
 

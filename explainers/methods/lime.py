@@ -26,9 +26,8 @@ import numpy as np
 from explainers.engine.codes import Codes
 from explainers.engine.libraries import largest_error, quiet
 from explainers.engine.pieces import spans
-from explainers.engine.surrogate import Surrogate
+from explainers.engine.surrogate import Surrogate, follows
 from explainers.types import Attribution, Method, Settled, knob
-from explainers.words import percent
 from model_zoo.types import Players, Reference, Sample, Target, UserError
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 MOST = 2000  # players
 USUAL = "usual"
-HALF = 0.5  # of the variation; a line that explains less is said to be a poor one
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def explain(
         std_error=error,
         settled=Settled("standard_error", largest_error(error, values)),
         extras={"r2": np.array(surrogate.r2), "intercept": np.array(surrogate.intercept)},
-        notes=(_follows(surrogate.r2), *notes),
+        notes=(follows(surrogate.r2), *notes),
         flavour=f"{count:,} samples, R² {surrogate.r2:.2f}",
         absence=absence,
         used={"num_samples": count},
@@ -289,11 +287,6 @@ def _table(
 
 def _samples(table: bool) -> int:
     return 5000 if table else 1000
-
-
-def _follows(r2: float) -> str:
-    says = f"The linear surrogate explains {percent(max(r2, 0.0))} of the model's variation nearby"
-    return f"{says}; below half, so treat its values as rough." if r2 < HALF else f"{says}."
 
 
 METHOD = Method(
