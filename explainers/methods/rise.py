@@ -123,7 +123,7 @@ def _soft(
     order = np.argsort(players.owner, axis=None)
 
     def flat(part: slice) -> np.ndarray:
-        return masks(part).cpu().numpy().reshape(part.stop - part.start, -1)[:, order]
+        return masks(part).cpu().double().numpy().reshape(part.stop - part.start, -1)[:, order]
 
     return flat, ask
 
@@ -189,7 +189,6 @@ class _Sums:
             self.origin = float(numbers.mean())
         f = numbers - self.origin
         powers = np.stack([np.ones_like(f), f, f**2])
-        masks = masks.astype(np.float64)
         self.count += len(f)
         self.plain += powers.sum(1)
         self.once += powers @ masks
