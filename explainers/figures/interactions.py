@@ -25,8 +25,12 @@ BELOW = 40  # pixels under the matrix: its colour bar
 
 
 def draws(explanation: Explanation) -> bool:
-    """Explanations that hold values of pairs of named parts."""
-    return explanation.players.kind != "pixels" and len(explanation.extras.get("pairs", ())) > 0
+    """Explanations that hold values of pairs of named parts; a record from elsewhere may call anything pairs."""
+    pairs, count = explanation.extras.get("pairs"), explanation.players.count
+    if explanation.players.kind == "pixels" or pairs is None or pairs.ndim != 2 or pairs.shape[1] != 3:
+        return False
+    members = pairs[:, :2]
+    return len(pairs) > 0 and bool(np.isfinite(pairs).all() and (members >= 0).all() and (members < count).all())
 
 
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from math import comb, factorial
 
 import numpy as np
@@ -127,5 +128,8 @@ def test_the_matrix_of_pairs_is_drawn_symmetric_around_zero() -> None:
     assert values[1, 2] == pytest.approx(-1)
     assert np.isnan(np.diag(values)).all()
     assert heat.zmin == -heat.zmax
+    for odd in (np.zeros(3), np.zeros((2, 4)), np.array([[0, 9, 1.0]]), np.array([[0, 1, np.nan]])):
+        foreign = replace(found, extras={"pairs": odd})
+        assert "interactions" not in {one.id for one in figures.pictures(foreign)}
     others = explainers.explain(game(cubic(4), 4), np.ones(4), "exact_shapley")
     assert "interactions" not in {one.id for one in figures.pictures(others)}
