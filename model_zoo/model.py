@@ -88,7 +88,8 @@ class Model:
     def learn(self, x: np.ndarray) -> None:
         """Complete the card from a first input x, once; UserError if the network cannot be run on it."""
         if self._learn is not None and not self._learnt:
-            self._learn(self, x)
+            with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+                self._learn(self, x)
         self._learnt = True
         other = self.settle(x) if self.settle is not None else None
         self.settle = None
