@@ -83,7 +83,7 @@ def explain(
         settled=Settled("standard_error", largest_error(error, values)),
         extras={"r2": np.array(r2), "intercept": np.array(intercept)},
         notes=(follows(r2), *_shrunk(values, switches, weights, players, target, params)),
-        flavour=f"{params.regression}, {params.n_samples:,} samples, R² {r2:.2f}",
+        flavour=f"{params.regression}, {params.n_samples:,} samples, R² {max(r2, 0.0):.2f}",
     )
 
 
