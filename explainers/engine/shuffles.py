@@ -1,7 +1,7 @@
 """Fakes of an attribution: as structured as the map itself, but in the wrong places.
 
-A map over a picture is rolled, turned and mirrored as a whole, since random pixels are too weak an opponent: smooth
-noise beats them half of the time. Other values change places at random; where the players are few, every arrangement
+A map over a picture is rolled, turned and mirrored as a whole, and one over time rolled and reversed, since random
+pixels are too weak an opponent: smooth noise beats them half of the time. Other values change places at random; where the players are few, every arrangement
 is tried.
 Reference: Fisher (1935), the permutation test: under chance the map is one more draw among its copies, so that
 p = (1 + copies as good) / (1 + copies).
@@ -18,6 +18,7 @@ import numpy as np
 from model_zoo.types import Players
 
 ALL = 7  # players, up to which every arrangement is tried
+IN_TIME = ("steps", "samples", "spans")  # kinds of players that follow one another
 FEW, MANY = 199, 39  # copies for few players, whose coalitions repeat, and for many
 
 
@@ -35,9 +36,17 @@ def copies(values: np.ndarray, players: Players, source: np.random.Generator) ->
     if count <= ALL:
         return np.array(list(itertools.permutations(values))), True
     wanted = FEW if count <= 10 else MANY
+    if players.kind in IN_TIME and count >= MANY:
+        return np.array([_rolled(values, source) for _ in range(wanted)]), False
     if players.owner.ndim == 2:
         return np.array([_moved(values, players, source) for _ in range(wanted)]), False
     return np.array([source.permutation(values) for _ in range(wanted)]), False
+
+
+def _rolled(values: np.ndarray, source: np.random.Generator) -> np.ndarray:
+    """Values in time begun elsewhere, half of the time backwards."""
+    turned = values[::-1] if source.integers(2) else values
+    return np.roll(turned, int(source.integers(len(values))))
 
 
 def _moved(values: np.ndarray, players: Players, source: np.random.Generator) -> np.ndarray:
