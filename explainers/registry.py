@@ -5,6 +5,7 @@ A file that fails to import is listed as broken with its reason, never skipped i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,14 +34,23 @@ def broken() -> tuple[Broken, ...]:
 
 
 def method(id: str) -> Method:
-    """The method of this id; UserError lists what there is."""
-    for one in methods():
+    """The method of this id, title or alias, however it is spelt; UserError lists what there is."""
+    known = methods()
+    for one in known:
         if one.id == id:
             return one
     for failed in broken():
         if failed.name == id:
             raise UserError(f"The method {id!r} did not load: {failed.reason}.")
-    raise UserError(f"There is no method {id!r}; expected one of: {', '.join(one.id for one in methods())}.")
+    for one in known:
+        if _bare(id) in map(_bare, (one.id, one.title, *one.aliases)):
+            return one
+    raise UserError(f"There is no method {id!r}; expected one of: {', '.join(one.id for one in known)}.")
+
+
+def _bare(name: Any) -> str:
+    """A name without case, spaces and hyphens: "Grad-CAM++" is "grad_cam_plus_plus"."""
+    return re.sub(r"[^0-9a-z×]", "", str(name).casefold().replace("+", "plus"))
 
 
 def wanted(lines: str | Iterable[str] | None) -> frozenset[str]:

@@ -233,6 +233,7 @@ class Method:
     evaluations: Callable[[Any, int, int], int] = lambda params, players, rows: 1  # forecast: (params, players, rows)
     effort: str = ""  # the parameter that buys accuracy with evaluations
     reading: Literal["for", "matters", "either"] = "for"  # what a large value claims: case.py
+    aliases: tuple[str, ...] = ()  # other names that people know it by
     refuses: Refuses = lambda model, sample: None  # why it would be wrong for this model and input, in a sentence
 
     def __post_init__(self) -> None:

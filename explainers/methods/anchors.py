@@ -185,6 +185,7 @@ METHOD = Method(
     " rest is.",
     source="Ribeiro, Singh and Guestrin (2018), AAAI, doi:10.1609/aaai.v32i1.11491",
     library="assay",
+    aliases=("anchor",),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words"},

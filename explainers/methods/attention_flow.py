@@ -47,6 +47,7 @@ METHOD = Method(
     " pipes; it does not tell one class from another.",
     source="Abnar and Zuidema (2020), arXiv:2005.00928",
     library="assay",
+    aliases=("flow",),
     explain=explain,
     needs=Capability.ATTENTION,
     modalities=("text", "image"),

@@ -83,6 +83,7 @@ METHOD = Method(
     " in one layer.",
     source="Kobayashi et al. (2020), arXiv:2004.10102",
     library="assay",
+    aliases=("value_weighted_norms", "value_norms", "norms"),
     explain=explain,
     needs=Capability.ATTENTION,
     modalities=("text", "image"),

@@ -67,6 +67,7 @@ METHOD = Method(
     " another.",
     source="Abnar and Zuidema (2020), arXiv:2005.00928",
     library="assay",
+    aliases=("rollout",),
     explain=explain,
     needs=Capability.ATTENTION,
     modalities=("text", "image"),

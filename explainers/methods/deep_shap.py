@@ -42,6 +42,7 @@ METHOD = Method(
     summary="Approximates Shapley values quickly, by passing differences from typical inputs back through the layers.",
     source="Lundberg and Lee (2017), arXiv:1705.07874",
     library="shap",
+    aliases=("deep",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=NoParams,

@@ -73,6 +73,7 @@ METHOD = Method(
     " of what each adds. For up to 12 parts.",
     source="Shapley (1953)",
     library="assay",
+    aliases=("exact", "shapley_values", "exact_shap", "shapley"),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

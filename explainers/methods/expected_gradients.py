@@ -53,6 +53,7 @@ METHOD = Method(
     summary="Follows the input from many typical inputs to what it is and averages how each part moved the output.",
     source="Erion et al. (2021), arXiv:1906.10670",
     library="assay",
+    aliases=("expected_integrated_gradients",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

@@ -46,6 +46,7 @@ METHOD = Method(
     summary="Replaces one part of the input at a time by the baseline and shows how much the output falls without it.",
     source="Kokhlikyan and others (2020), arXiv:2009.07896",
     library="captum",
+    aliases=("ablation",),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words"},

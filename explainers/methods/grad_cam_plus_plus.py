@@ -62,6 +62,7 @@ METHOD = Method(
     summary="Grad-CAM that keeps small and repeated objects: every place has its own say in what a feature counts.",
     source="Chattopadhay et al. (2018), arXiv:1710.11063",
     library="assay",
+    aliases=("grad_cam_pp",),
     explain=explain,
     needs=activation.NEEDS,
     modalities=("image",),

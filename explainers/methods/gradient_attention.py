@@ -62,6 +62,7 @@ METHOD = Method(
     summary="Follows the attention that raises this class's score through all layers down to the words or patches.",
     source="Chefer, Gur and Wolf (2021), arXiv:2103.15679",
     library="assay",
+    aliases=("chefer", "gradient_weighted_attention", "attention_relevance"),
     explain=explain,
     needs=Capability.ATTENTION | Capability.GRADIENTS,
     modalities=("text", "image"),

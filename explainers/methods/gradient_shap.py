@@ -114,6 +114,7 @@ METHOD = Method(
     summary="Averages the model's sensitivity over random points between the input and typical or empty inputs.",
     source="Erion and others (2021), arXiv:1906.10670",
     library="shap",
+    aliases=("gradient",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

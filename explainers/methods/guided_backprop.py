@@ -109,6 +109,7 @@ METHOD = Method(
     summary="The gradient without what speaks against the output at each ReLU: sharp, but it may show edges only.",
     source="Springenberg et al. (2014), arXiv:1412.6806",
     library="captum",
+    aliases=("guided_backpropagation",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=NoParams,

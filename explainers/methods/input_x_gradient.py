@@ -37,6 +37,7 @@ METHOD = Method(
     summary="Multiplies each input element by the slope of the output there: quick, and exact only for a linear model.",
     source="Shrikumar et al. (2016), arXiv:1605.01713",
     library="captum",
+    aliases=("input_times_gradient", "gradient_x_input", "input×gradient"),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=NoParams,

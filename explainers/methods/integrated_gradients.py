@@ -188,6 +188,7 @@ METHOD: Method = Method(
     summary="Follows the input from a baseline to what it is and adds up how each part moved the output on the way.",
     source="Sundararajan, Taly and Yan (2017), arXiv:1703.01365",
     library="captum",
+    aliases=("ig",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

@@ -173,6 +173,7 @@ METHOD = Method(
     " each adds on average.",
     source="Lundberg and Lee (2017), arXiv:1705.07874",
     library="shap",
+    aliases=("kernel",),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

@@ -116,6 +116,7 @@ METHOD = Method(
     summary="Names the units of a layer through which most of the output flows, and what each input sends there.",
     source="Dhamdhere, Sundararajan and Yan (2018), arXiv:1805.12233",
     library="captum",
+    aliases=("conductance",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

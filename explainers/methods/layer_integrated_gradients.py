@@ -144,6 +144,7 @@ METHOD = Method(
     summary="Shares the output among the units of one layer, and shows where in the input what moved them lies.",
     source="Sundararajan, Taly and Yan (2017), arXiv:1703.01365; Leino et al. (2018), arXiv:1802.03788",
     library="captum",
+    aliases=("layer_ig",),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

@@ -136,6 +136,7 @@ METHOD = Method(
     " prediction by a regression.",
     source="Musco and Witter (2024), arXiv:2410.01917",
     library="assay",
+    aliases=("leverage", "leverage_score_shap"),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

@@ -120,6 +120,7 @@ METHOD = Method(
     summary="For a linear model: each column's weight times how far its value is from the usual one.",
     source="Štrumbelj and Kononenko (2014); Lundberg and Lee (2017), arXiv:1705.07874",
     library="shap",
+    aliases=("linear",),
     explain=explain,
     modalities=("tabular",),
     players={"tabular": "columns"},

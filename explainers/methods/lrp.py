@@ -212,6 +212,7 @@ METHOD = Method(
     summary="Hands the score down layer by layer, each part getting as much as it brought, and says what is lost.",
     source="Bach et al. (2015), doi:10.1371/journal.pone.0130140; Achtibat et al. (2024), arXiv:2402.05602",
     library="assay",
+    aliases=("layer_wise_relevance_propagation", "attn_lrp"),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=Params,

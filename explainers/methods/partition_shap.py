@@ -158,6 +158,7 @@ METHOD = Method(
     summary="Hides ever smaller groups of neighbours, and shares the prediction among groups, then among their parts.",
     source="Owen (1977); Lundberg and Lee (2017), arXiv:1705.07874",
     library="shap",
+    aliases=("partition", "owen"),
     explain=explain,
     modalities=("image", "text"),
     params=Params,

@@ -92,6 +92,7 @@ METHOD = Method(
     summary="Adds the parts one by one in random orders and back again, and averages what each changes when it comes.",
     source="Mitchell and others (2022), arXiv:2104.12199",
     library="shap",
+    aliases=("permutation",),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

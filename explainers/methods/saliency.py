@@ -42,6 +42,7 @@ METHOD = Method(
     summary="Shows where a very small change of the input would move the output most, up or down.",
     source="Simonyan, Vedaldi and Zisserman (2013), arXiv:1312.6034",
     library="captum",
+    aliases=("vanilla_gradient", "gradients"),
     explain=explain,
     needs=Capability.GRADIENTS,
     params=NoParams,

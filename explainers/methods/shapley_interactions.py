@@ -138,11 +138,12 @@ def _notes(game: Game, extras: dict[str, np.ndarray], params: Params) -> list[st
         return ["No players interact: each adds the same whatever the others do."]
     names = [game.players.name(int(player)) for player in strongest[:-1]]
     who = ", ".join(names[:-1]) + " and " + names[-1]
-    value, unit = strongest[-1], game.target.unit
+    value, target = strongest[-1], game.target
+    amount = number(abs(value)) + (f" {target.unit}" if target.unit not in ("value", target.label) else "")
     sign = "raise" if value > 0 else "lower"
     parts = "pairs" if params.order == 2 else "pairs and triples"
     return [
-        f"The strongest interaction: {who} together {sign} {game.target.label} by {number(abs(value))} {unit} beyond"
+        f"The strongest interaction: {who} together {sign} {target.label} by {amount} beyond"
         " what they do by themselves.",
         f"The bars are what each does by itself; only with the {parts} do they add up to the prediction.",
     ]
@@ -170,6 +171,7 @@ METHOD = Method(
     summary="Shares the prediction among single parts, pairs and triples, and so tells what parts do only together.",
     source="Fumagalli and others (2024), arXiv:2405.10852; Muschalik and others (2024), arXiv:2410.01649",
     library="assay",
+    aliases=("interactions", "shapiq"),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

@@ -85,6 +85,7 @@ METHOD = Method(
     summary="Adds the parts one by one in random orders, and averages what each changes when it comes.",
     source="Štrumbelj and Kononenko (2010)",
     library="captum",
+    aliases=("sampling", "shapley_value_sampling", "sampling_shap"),
     explain=explain,
     params=Params,
     players={"image": "segments", "text": "words", "tabular": "columns"},

@@ -356,6 +356,7 @@ METHOD = Method(
     summary="Shares the prediction of a tree ensemble among the columns exactly, by following every branch.",
     source="Lundberg and others (2020), arXiv:1905.04610",
     library="shap",
+    aliases=("tree",),
     explain=explain,
     needs=Capability.TREES,
     modalities=("tabular",),

@@ -259,6 +259,7 @@ class Runtime:
         """Queue an explanation and return the job's id; UserError if the request cannot be."""
         card = self._models.card(request.model, owner)
         method = registry.method(request.method)
+        request = replace(request, method=method.id)
         reason = method.why_not(card)
         if reason:
             raise UserError(reason)

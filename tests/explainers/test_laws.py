@@ -157,3 +157,9 @@ def test_nets_that_compute_the_same_get_the_same() -> None:
         for m in (net, twin)
     )
     np.testing.assert_allclose(one, two, rtol=1e-9)
+
+
+def test_a_method_is_found_by_its_id_title_and_aliases() -> None:
+    for one in METHODS:
+        for name in (one.id, one.title, one.title.upper(), one.id.replace("_", "-"), *one.aliases):
+            assert registry.method(name).id == one.id, name
