@@ -72,7 +72,7 @@ def test_unanimity_of_two_and_of_three() -> None:
     pairs = {(int(i), int(j)): value for i, j, value in found.extras["pairs"]}
     assert pairs[0, 2] == pytest.approx(4)
     assert sum(map(abs, pairs.values())) == pytest.approx(4)
-    assert "p0 and p2 together raise value by 4.00 value beyond" in found.notes[0]
+    assert "p0 and p2 together raise value by 4.00 beyond" in found.notes[0]
     assert {one.id: one.verdict for one in found.evidence}["settled"] is Verdict.EXACT
     assert {one.id: one.verdict for one in found.evidence}["adds_up"] is Verdict.NOT_APPLICABLE
     for index in INDICES:
