@@ -23,9 +23,21 @@ SUM = {"no": "no", "approximate": "approximately, and it is checked", "by_constr
 def methods() -> str:
     """Every method, then every check of evidence."""
     parts = ["# Methods\n\nWritten by `python docs/tables.py` from the methods' own records.\n"]
-    parts += [_method(one) for one in registry.methods()]
-    parts.append("# Evidence\n\n| line | check |\n|---|---|")
-    parts += [f"| {one.order}. {one.label} | `{one.id}` |" for one in registry.checks()]
+    known = registry.methods()
+    listed = "; ".join(
+        f"**{family}**: " + ", ".join(f"`{one.id}`" for one in known if one.family == family) for family in registry.ORDER
+    )
+    parts.append(f"{len(known)} methods. {listed}.\n")
+    parts += [_method(one) for one in known]
+    parts.append(
+        "# Evidence\n\nWhat the lines mean and how often they are wrong: [evidence.md](evidence.md).\n\n"
+        "| line | check | asks | runs | |\n|---|---|---|---|---|"
+    )
+    parts += [
+        f"| {one.order}. {one.label} | `{one.id}` | {one.question} | {'on demand' if one.on_demand else 'always'} |"
+        f" {one.source} |"
+        for one in registry.checks()
+    ]
     return "\n".join(parts) + "\n"
 
 
@@ -36,6 +48,8 @@ def _method(method: Method) -> str:
         f"- numbers of: {method.library}; {method.source}",
         f"- explains: {', '.join(method.modalities)}; the values add up: {SUM[method.completeness]}",
     ]
+    if method.aliases:
+        lines.append(f"- also known as: {', '.join(method.aliases)}")
     if method.absence != "none":
         lines.append(f"- what is absent comes from: the {method.absence}")
     knobs = [
