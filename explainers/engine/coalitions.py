@@ -4,7 +4,7 @@ The leverage of a coalition S of d players in the Shapley regression is 1 / C(d,
 the same number of pairs is wanted of every size, and where a size has no more than that, all of it is taken. Sizes
 share the budget by systematic rounding, which keeps each size's number within one of its expectation; within a size
 every pair is as likely as another. Sizes s and d - s come together, as complements.
-Reference: Musco and Witter (2024), arXiv:2410.01917, section 3; there each coalition is drawn by its own coin instead.
+Reference: Musco and Witter (2024), arXiv:2410.01917; there each coalition is drawn by its own coin instead.
 """
 
 from __future__ import annotations

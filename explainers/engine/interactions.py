@@ -7,7 +7,7 @@ With the Möbius transform m(T) = sum over S in T of (-1)^(|T| - |S|) v(S), what
     FSII(S) = the coefficients of the polynomial of order k that fits v best under the Shapley kernel.
 All three add up, over every S of at most k players, to v(everybody) - v(nobody).
 References: Bordt and von Luxburg (2023), arXiv:2209.04012; Sundararajan and others (2020), arXiv:1902.05622; Tsai and
-others (2023), arXiv:2203.00870, theorem 19.
+others (2023), arXiv:2203.00870.
 """
 
 from __future__ import annotations
