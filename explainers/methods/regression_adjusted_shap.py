@@ -5,9 +5,9 @@ fitted to what a first regression misses. The exact Shapley values φ(g) of tree
     c(S) = (g(S) - g(not S) + sum φ(g)) / 2 - sum of φ_i(g) over i in S
 is noise that the regression would average out in the end, and can be subtracted beforehand: φ is the fit of
 odd(S) - β c(S), β in [0, 1] by least squares. Each pair is foretold by trees that have not seen it (cross-fitting), so
-poor trees do little harm. At few coalitions a bias is left, since the line that the trees start from and β have seen all
-pairs: up to half of a standard error was measured with 120 coalitions of 10 players. The values are in units of f and
-add up to f(x) - mean f(row) by construction. Standard errors are those of the last regression.
+poor trees do little harm. At few coalitions a bias is left, since the line that the trees start from and β have seen
+all pairs: up to half of a standard error was measured with 120 coalitions of 10 players. The values are in units of f
+and add up to f(x) - mean f(row) by construction. Standard errors are those of the last regression.
 Reference: Witter, Liu and Musco (2025), arXiv:2506.11849, where Monte Carlo stands in the place of the regression.
 Numbers are ours: no library has this estimator.
 """
