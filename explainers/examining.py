@@ -92,7 +92,9 @@ def scrutinise(
         )
         attribution = Attribution(explanation.values, unit=explanation.unit)
         found = Found(method, attribution, explanation.target, explanation.explained, explanation.base_value, case)
-        fresh = {one.id: _judged(one, found) for one in registry.checks() if one.on_demand and one.id in asked}
+        lines_asked = [one for one in registry.checks() if one.on_demand and one.id in asked]
+        run.expect(sum(one.cost(explanation) for one in lines_asked))
+        fresh = {one.id: _judged(one, found) for one in lines_asked}
     kept = {one.id: one for one in explanation.evidence}
     order = [one.id for one in registry.checks()]
     merged = kept | fresh

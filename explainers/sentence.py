@@ -27,7 +27,14 @@ OPPOSED = 0.3  # of what speaks for the target: what speaks against it in a pict
 NOTHING = 1e-5  # of the explained number: values that tell no story
 FOUND = 0.5  # of the strongest: segments whose numbers are told
 EDGES = ".,;:!?…()\"'“”"  # punctuation that a quoted word leaves behind
-WARNINGS = {"settled": "this explanation did not settle", "adds_up": "its values do not add up"}
+WARNINGS = {
+    "adds_up": "the values do not add up",
+    "settled": "this explanation did not settle",
+    "beats_chance": "shuffled copies of this explanation do as well",
+    "reads_the_model": "a model with random weights gets nearly the same",
+    "repeats": "the strongest parts do not come out again",
+    "second_opinion": "another method says otherwise",
+}
 CAVEATS = (  # how a cell's note begins, what is said of one such column, and of several
     ("imputed", "{name} was missing and taken as {shown}", "{names} were missing and filled in"),
     ("never seen", "{name} “{given}” was never seen in training", "{names} hold values never seen in training"),
@@ -265,11 +272,16 @@ def _distinct(found: Sequence[Credit], count: int, name: Callable[[Credit], str]
     return list(dict.fromkeys(name(one) for one in found))[:count]
 
 
-def _warning(explanation: Explanation) -> str:
+def warning(explanation: Explanation) -> str:
+    """What its evidence says against it in a few words, 'the values do not add up'; empty where none is bad."""
     bad = [one for one in explanation.evidence if one.verdict is Verdict.BAD]
-    if not bad:
-        return ""
-    return ", but " + _join([WARNINGS.get(one.id, f"the check “{one.label.lower()}” came out badly") for one in bad])
+    known = (WARNINGS.get(one.id, f"the check “{one.label.lower()}” came out badly") for one in bad)
+    return _join(list(known)) if bad else ""
+
+
+def _warning(explanation: Explanation) -> str:
+    said = warning(explanation)
+    return f", but {said}" if said else ""
 
 
 def _join(words: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ MARKS: dict[Verdict, Mark] = {
     Verdict.BAD: Mark("✕", "bad", "bad"),
     Verdict.BY_CONSTRUCTION: Mark("=", "by construction", "quiet"),
     Verdict.NOT_APPLICABLE: Mark("–", "does not apply", "quiet"),
-    Verdict.UNTESTABLE: Mark("–", "cannot be tested", "quiet"),
+    Verdict.UNTESTABLE: Mark("–", "could not be tested", "quiet"),
     Verdict.NOT_RUN: Mark("–", "not run", "quiet"),
 }
 

@@ -28,3 +28,10 @@ def percent(share: float) -> str:
     if text in ("100", "100.0"):
         text = "over 99.9" if points < 100 - 1e-6 else "100"
     return f"{text} %".replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Seconds ahead, as people say them: under a second, about 12 s, about 3 min."""
+    if seconds < 1:
+        return "under a second"
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

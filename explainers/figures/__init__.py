@@ -13,10 +13,11 @@ import importlib
 import math
 import pkgutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from explainers.figures._style import CONFIG, extent, limit
+from explainers.sentence import warning
 from explainers.types import Explanation
 
 __all__ = ["CONFIG", "Picture", "Scale", "main", "pictures", "scale", "scales"]
@@ -34,6 +35,7 @@ class Picture:
     kind: Literal["plotly", "html"]
     content: Any
     caption: str = ""  # one sentence on how to read it
+    warning: str = ""  # what the evidence says against it, to stand beside the caption; empty: nothing
 
 
 class Scale(float):
@@ -58,12 +60,14 @@ class Scale(float):
 def pictures(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """All pictures of an explanation, the main one first: each file in this folder that `draws` it adds its own."""
     found = []
+    bad = warning(explanation)
+    warns = f"Do not rely on this picture: {bad}." if bad else ""
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda one: one.name):
         if module.name.startswith("_"):
             continue
         kind = importlib.import_module(f"{__name__}.{module.name}")
         if hasattr(kind, "ORDER") and kind.draws(explanation):
-            found += [(kind.ORDER, picture) for picture in kind.draw(explanation, scale)]
+            found += [(kind.ORDER, replace(picture, warning=warns)) for picture in kind.draw(explanation, scale)]
     return tuple(picture for _, picture in sorted(found, key=lambda one: one[0]))
 
 
