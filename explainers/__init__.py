@@ -89,12 +89,20 @@ def compare(explanations: Iterable[Explanation]) -> Comparison:
     return compared(explanations)
 
 
-def methods_for(model: Model | RemoteModel | ModelCard) -> tuple[Applies, ...]:
-    """Every method with None where it applies to this model, else the sentence why it does not."""
+def methods_for(model: Model | RemoteModel | ModelCard, sample: Any = None) -> tuple[Applies, ...]:
+    """Every method with None where it applies to this model, else the sentence why it does not.
+
+    sample: an input; with it, a model in this process is also run, and methods that would be wrong for it say why.
+    """
     from explainers import registry
 
     card = model if isinstance(model, ModelCard) else model.card
-    return tuple(Applies(one, one.why_not(card)) for one in registry.methods())
+    reasons = [one.why_not(card) for one in registry.methods()]
+    if sample is not None and hasattr(model, "frozen"):
+        read = model.sample(sample)
+        with model.frozen():
+            reasons = [why or one.refuses(model, read) for one, why in zip(registry.methods(), reasons, strict=True)]
+    return tuple(Applies(one, why) for one, why in zip(registry.methods(), reasons, strict=True))
 
 
 def open_model(path: Any, **about: Any) -> RemoteModel:

@@ -147,24 +147,26 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     passed = [p <= ENOUGH for p in ps]
     verdict = Verdict.GOOD if all(passed) else Verdict.DOUBTFUL if any(passed) else Verdict.BAD
-    counts = [f"{as_good:,} of {fakes:,} (p = {number(p, 2)})" for p, (_, as_good, fakes) in zip(ps, told, strict=True)]
     what = "arrangements of its values" if trials[0].whole else "shuffled copies of it"
-    ways = " and ".join(
-        f"{count} where hidden parts become {_short(trial.fill)}" for count, trial in zip(counts, trials, strict=True)
-    )
+    counts = [
+        f"{as_good:,} of {fakes:,} did as well (p = {number(p, 2)}) where absence means {_short(trial.fill)}"
+        for p, (_, as_good, fakes), trial in zip(ps, told, trials, strict=True)
+    ]
+    ways = ", and ".join(counts)
     if verdict is Verdict.GOOD:
         moved = f"Taking away what this map ranks first moves the prediction more than {what} do"
-        return verdict, f"{moved}: as good are {ways}."
+        return verdict, f"{moved}: {ways}."
     if verdict is Verdict.DOUBTFUL:
-        return verdict, f"It depends on the way of removing whether {what} do as well: as good are {ways}."
+        return verdict, f"Whether this map does better than {what} hangs on the way of removing: {ways}."
+    parts = "regions" if case.players.kind == "pixels" else case.players.kind
     return verdict, (
-        f"**No evidence that this map reflects the model.** Of {what}, as good are {ways}. The map, the way of removing"
-        f" or redundant {case.players.kind} may be the cause; it does not prove these {case.players.kind} unimportant."
+        f"**No evidence that this map reflects the model.** Of {what}, {ways}. The map, the way of removing or"
+        f" redundant {parts} may be the cause; it does not prove these {parts} unimportant."
     )
 
 
 def _short(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:] if sentence[:2] != sentence[:2].upper() else sentence
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
 
 
 def _drawn(trials: list[Trial]) -> dict[str, np.ndarray]:
