@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from explainers.comparing import Comparison
+from explainers.comparing_words import two
 from explainers.runtime.types import Job
 from explainers.types import Explanation
 from explainers.verdicts import MARKS
@@ -58,11 +60,24 @@ def shown(explanation: Explanation) -> str:
     elif explanation.players.count > len(rows):
         lines.append(f"  and {explanation.players.count - len(rows):,} more")
     lines.append("")
-    for check in explanation.evidence:
+    for check in (*explanation.evidence, explanation.overall) if explanation.evidence else ():
         head = f"  {MARKS[check.verdict].sign} {check.label}: "
         lines.append(paragraph(head + check.sentence.replace("**", ""), "    "))
     lines += [paragraph(f"  ! {note}", "    ") for note in (*explanation.sample.notes, *explanation.notes)]
     return "\n".join(lines)
+
+
+def compared(found: Comparison) -> str:
+    """Which target, the sentences, and both matrices of agreement with numbered columns."""
+    count = f"{found.players.count:,} {found.players.kind}"
+    lines = [paragraph(f"Why {found.explanations[0].target.label}, over {count}"), "", paragraph(found.sentence)]
+    for title, matrix in (("Rank correlation", found.matrix), (f"Overlap of the {found.k} strongest", found.overlap)):
+        width = max(len(title), *(len(clean(one)) + 4 for one in found.names))
+        head = "".join(f"{place:>8}" for place in range(1, len(found.names) + 1))
+        lines += ["", f"  {title:<{width}}{head}"]
+        for place, (name, row) in enumerate(zip(found.names, matrix, strict=True), 1):
+            lines.append(f"  {f'{place}  {clean(name)}':<{width}}" + "".join(f"{two(float(one)):>8}" for one in row))
+    return "\n".join([*lines, ""])
 
 
 def strongest(explanation: Explanation) -> list[tuple[str, float]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Container
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,12 +12,14 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import knobs
+from app.components import aiming, knobs, picking
+from app.components.aiming import OUTPUTS as OUTPUTS
+from app.components.aiming import baseline_title as baseline_title
 from app.components.guard import answering
 from app.components.markup import caption, escape, plain
 from app.components.results import ACTIVE, duration
 from app.state import Selection
-from explainers import registry, words
+from explainers import registry
 from explainers.runtime.types import Job, Look, Request
 from explainers.types import Method, validate
 from model_zoo.types import ModelCard, UserError
@@ -29,14 +31,9 @@ FIRST = {
     "series": ("integrated_gradients",),
     "audio": ("integrated_gradients",),
 }  # what is chosen on a first visit, where it applies
-OUTPUTS = {"logit": "Logit", "probability": "Probability", "value": "Value"}
 BY_PLAYERS = ("perturbation", "shapley", "surrogate")  # families that switch players on and off
-CHOICES = ("knob/", "methods/", "target/", "output/", "baseline/", "players/", "seed/", "facts/")  # how keys begin
-BASELINES = {
-    "image": {"zero": "Model's zero", "blur": "Blurred photo"},
-    "text": {"mask": "Mask token", "pad": "Padding token"},
-    "tabular": {"mean": "Mean of the training rows"},
-}  # what a name of a baseline is, in words
+# how the keys of choices begin
+CHOICES = ("knob/", "methods/", "target/", "against/", "output/", "baseline/", "players/", "seed/", "facts/")
 ROWS = 100  # what a background is taken to have, for the forecast
 
 
@@ -71,9 +68,10 @@ def adopt(card: ModelCard, chose: Selection, jobs: list[Job]) -> None:
     st.session_state[_methods_key(card)] = list(asked)
     for id, request in asked.items():
         method = possible[id]
+        st.session_state[f"against/{aiming.key(card, chose)}"] = request.against
         knobs.put(method, _scope(card), request.parameters)
         wanted = {
-            f"target/{_key(card, chose)}": request.target,
+            f"target/{aiming.key(card, chose)}": request.target,
             f"output/{card.id}": request.output,
             f"baseline/{card.id}": request.baseline,
             _players_key(card, method): request.players,
@@ -106,59 +104,9 @@ def preview(card: ModelCard) -> Preview | None:
     return None
 
 
-def target(card: ModelCard, chose: Selection, look: Look | None) -> None:
-    """Which number is explained: a class with its probability, as log-odds or probability, against which baseline."""
-    key = _key(card, chose)
-    _among(f"target/{key}", range(len(card.labels)))
-    _among(f"output/{card.id}", card.outputs)
-    if look is not None:
-        _among(f"baseline/{card.id}", look.baselines)
-    if look is not None and look.prediction.probabilities is not None:
-        shares = look.prediction.probabilities
-        order = [int(one) for one in np.argsort(-shares, kind="stable")]
-        st.selectbox(
-            "Explain",
-            order,
-            format_func=lambda one: f"{card.labels[one]} · {words.percent(float(shares[one]))}",
-            key=f"target/{key}",
-        )
-    elif look is not None and len(card.labels) > 1:
-        st.selectbox("Explain", range(len(card.labels)), format_func=lambda one: card.labels[one], key=f"target/{key}")
-    if len(card.outputs) > 1:
-        st.session_state.setdefault(f"output/{card.id}", card.outputs[0])
-        st.segmented_control(
-            "As",
-            card.outputs,
-            format_func=lambda one: "Log-odds" if one == "logit" and card.task == "binary" else OUTPUTS[one],
-            required=True,
-            key=f"output/{card.id}",
-            help="What the model adds up inside, before it becomes a probability; that saturates near 0 and 1.",
-        )
-    if look is not None and len(look.baselines) > 1:
-        st.selectbox(
-            "What absence means",
-            look.baselines,
-            format_func=lambda one: baseline_title(card, one) + (" (default)" if one == look.baselines[0] else ""),
-            key=f"baseline/{card.id}",
-            help="What stands in for a part that is taken away. Methods that average over a background do not use it.",
-        )
-
-
-def baseline_title(card: ModelCard, name: str) -> str:
-    """What a person calls this baseline."""
-    return BASELINES.get(card.modality, {}).get(name) or name.replace("_", " ").capitalize()
-
-
 def methods(card: ModelCard, chose: Selection, look: Look | None, running: list[Job]) -> None:
-    """The methods, a form for each ticked one, the cost ahead, and the button."""
+    """The button, the picked methods with their forms, the way to more of them, and the cost ahead."""
     ticked = chosen(card)
-    st.pills(
-        "Methods",
-        [one.id for one in applying(card)],
-        selection_mode="multi",
-        format_func=lambda one: plain(registry.method(one).title),
-        key=_methods_key(card),
-    )
     with st.container(horizontal=True, vertical_alignment="center", key="ask"):
         busy = any(job.status in ACTIVE for job in running)
         if busy:
@@ -174,9 +122,36 @@ def methods(card: ModelCard, chose: Selection, look: Look | None, running: list[
                 args=(card, chose, ticked),
             )
         for method in ticked:
-            _popover(card, method, look)
-        _others(card)
+            _chip(card, method, look)
+        picking.button(card, lambda: _picked(card), functools.partial(_toggle, card))
         caption(_forecast(card, ticked, look) if ticked else "Choose at least one method.")
+
+
+def _chip(card: ModelCard, method: Method, look: Look | None) -> None:
+    """A picked method: its name opens its form, the cross takes it out."""
+    with st.container(horizontal=True, gap=None, width="content", vertical_alignment="center", key=f"chip-{method.id}"):
+        _popover(card, method, look)
+        st.button(
+            "",
+            key=f"drop/{method.id}",
+            icon=":material/close:",
+            type="tertiary",
+            help=f"Leave out {plain(method.title)}",
+            on_click=_toggle,
+            args=(card, method.id),
+        )
+
+
+def _picked(card: ModelCard) -> list[str]:
+    found: list[str] = st.session_state.get(_methods_key(card), [])
+    return found
+
+
+def _toggle(card: ModelCard, method: str) -> None:
+    """Take a method in, after the others, or out."""
+    before = _picked(card)
+    after = [one for one in before if one != method]
+    st.session_state[_methods_key(card)] = after if method in before else [*before, method]
 
 
 def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
@@ -189,7 +164,7 @@ def _popover(card: ModelCard, method: Method, look: Look | None) -> None:
         knobs.form(method, _scope(card), card.modality)
         kinds = [one for one in (look.player_kinds if look else ()) if _fits(card, method, one)]
         if len(kinds) > 1:
-            _among(_players_key(card, method), kinds)
+            aiming.among(_players_key(card, method), kinds)
             st.session_state.setdefault(_players_key(card, method), _kind(card, method))
             st.selectbox("Credit goes to", kinds, key=_players_key(card, method))
         if any("samples" in one.name for one in fields(method.params)):  # the others do not throw dice
@@ -204,23 +179,6 @@ def _fits(card: ModelCard, method: Method, kind: str) -> bool:
         or method.family not in BY_PLAYERS
         or _default_kind(card, method) == "pixels"
     )
-
-
-def _among(key: str, options: Container[Any]) -> None:
-    """Forget a choice that is not to be had here: an address may bring it from anywhere."""
-    if key in st.session_state and st.session_state[key] not in options:
-        del st.session_state[key]
-
-
-def _others(card: ModelCard) -> None:
-    """The methods that do not apply, each with the sentence why."""
-    reasons = [(one.title, one.why_not(card)) for one in registry.methods() if one.why_not(card) is not None]
-    if reasons or registry.broken():
-        with st.popover(f"{len(reasons)} do not apply", type="tertiary", key="others"):
-            for title, reason in reasons:
-                st.html(f'<div class="as-about"><b>{escape(title)}</b><br>{escape(reason)}</div>')
-            for one in registry.broken():
-                st.html(f'<div class="as-about"><b>{escape(one.name)}</b> did not load: {escape(one.reason)}</div>')
 
 
 def _forecast(card: ModelCard, ticked: tuple[Method, ...], look: Look | None) -> str:
@@ -268,7 +226,7 @@ def _over_time(look: Look, kind: str, params: Any) -> int:
 @answering
 def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> None:
     """One job a method; all jobs of one click share a group."""
-    key, group = _key(card, chose), secrets.token_hex(8)
+    key, group = aiming.key(card, chose), secrets.token_hex(8)
     shared().forget_failures()
     ids: list[str] = []
     try:
@@ -279,6 +237,7 @@ def _submit(card: ModelCard, chose: Selection, ticked: tuple[Method, ...]) -> No
                 method=method.id,
                 parameters=knobs.values(method, _scope(card)),
                 target=st.session_state.get(f"target/{key}"),
+                against=st.session_state.get(f"against/{key}"),
                 output=st.session_state.get(f"output/{card.id}"),
                 baseline=_baseline(card, method),
                 players=st.session_state.get(_players_key(card, method)),
@@ -320,10 +279,6 @@ def _default_kind(card: ModelCard, method: Method) -> str:
 
 def _scope(card: ModelCard) -> str:
     return f"knob/{card.modality}"
-
-
-def _key(card: ModelCard, chose: Selection) -> str:
-    return f"{card.id}/{chose.input}"
 
 
 def _methods_key(card: ModelCard) -> str:

@@ -17,7 +17,7 @@ def buttons(found: tuple[Explanation, ...], key: str) -> None:
     """One button a kind of file, for all of these explanations together."""
     if not found:
         return
-    from app.reports import report  # its template engine is not needed before there is something to export
+    from app.reports import report, values  # its template engine is not needed before there is something to export
 
     name = file_name(found)
     with st.container(horizontal=True, key="export"):
@@ -50,6 +50,16 @@ def buttons(found: tuple[Explanation, ...], key: str) -> None:
             icon=":material/save:",
             on_click="ignore",
             help="Everything in one file. Open it again under Runs, or with explainers.open_record().",
+        )
+        st.download_button(
+            "Values (CSV)",
+            lambda: values.table(found).encode("utf-8-sig"),  # the mark by which spreadsheets know UTF-8
+            f"{name}.csv",
+            "text/csv",
+            key=f"export/csv/{key}",
+            icon=":material/table:",
+            on_click="ignore",
+            help="One row for each part of the input, for a spreadsheet or another program.",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.components import evidence, knobs
+from app.components import knobs, trust
 from app.components.guard import guarded
 from app.components.markup import FOLD, caption, escape, notice
 from explainers import figures, words
@@ -22,8 +22,19 @@ FOLDED = {1: 1000, 2: 650, 3: 400}  # characters of a text that a panel shows at
 LOG = logging.getLogger(__name__)
 
 
-def draw(found: Explanation, key: str, scale: float | None = None, *, across: int = 1, partial: bool = False) -> None:
-    """The whole panel, one of `across` in its row; its `key` stays the same between reruns, which keeps the zoom."""
+def draw(
+    found: Explanation,
+    key: str,
+    scale: float | None = None,
+    *,
+    across: int = 1,
+    partial: bool = False,
+    asks: trust.Asks | None = None,
+) -> Any:
+    """The whole panel, one of `across` in its row; its `key` stays the same between reruns, which keeps the zoom.
+
+    asks: what can be asked further, where the model is at hand. Returned is the room for a running test's progress.
+    """
     header(found)
     try:
         pictures = figures.pictures(found, scale)
@@ -41,11 +52,12 @@ def draw(found: Explanation, key: str, scale: float | None = None, *, across: in
             with tab:
                 _picture(found, picture, key, across)
     if partial:
-        return
-    evidence.marks(found.evidence)
+        return None
+    room = trust.draw(found, key, asks)
     for note in found.notes:
         caption(note)
     _details(found)
+    return room
 
 
 def header(found: Explanation) -> None:
@@ -78,6 +90,8 @@ def _picture(found: Explanation, picture: Picture, key: str, across: int) -> Non
         _grid(found, picture, key)
     else:
         _plot(picture, f"plot/{key}/{picture.id}")
+    if picture.warning:
+        caption(f"✕ {picture.warning}", wrong=True)
     if picture.caption:
         caption(picture.caption)
 
@@ -123,7 +137,6 @@ def _details(found: Explanation) -> None:
         "Work": f"{work} evaluations in {cost.seconds:.1f} s",
         "Device": made.device,
         "Parameters": ", ".join(_parameters(found)),
-        "Evidence that does not apply": evidence.silent(found.evidence),
         "Seed": str(made.seed),
         "Model": made.model_digest,
         "Input": made.sample_digest,

@@ -1,11 +1,13 @@
 """The results of one click, side by side: progress while they run, partial pictures, then pictures with evidence.
 
 One small fragment polls while something runs and draws progress only; pictures stand outside of it, so that a zoomed
-plot stays as it is.
+plot stays as it is. A job that tests an explanation takes the place of the job that made it, and until it is done the
+explanation stays in view as it was.
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,20 +16,23 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import export, panel
+from app.components import export, panel, trust
 from app.components.guard import answering, guarded
 from app.components.markup import escape, notice
+from app.components.standing import ACTIVE, active, back, finished, jobs, key, pace
 from explainers import figures, registry
 from explainers.credits import method_of
-from explainers.runtime.types import Job
+from explainers.runtime.types import Job, Request
 from explainers.types import Explanation, Verdict
+from explainers.words import duration
 from model_zoo.types import UserError
 
 ACROSS = 3  # columns at 1,280 pixels
 POLL = 0.5  # seconds between looks at progress
 REDRAW = 1.0  # seconds between partial pictures
 LONGER = 4  # times the budget, where the values did not settle
-ACTIVE = ("queued", "running")
+
+__all__ = ["ACTIVE", "active", "draw", "draw_records", "duration", "finished", "jobs", "method_title", "title"]
 
 
 @dataclass(frozen=True)
@@ -39,48 +44,28 @@ class Waiting:
     drawn: float
 
 
-def jobs(ids: tuple[str, ...]) -> list[Job]:
-    """Those of these jobs that the store has."""
-    found = []
-    for id in ids:
-        try:
-            found.append(shared().runtime.job(id, state.owner()))
-        except UserError:
-            continue
-    return found
-
-
-def active(found: list[Job]) -> bool:
-    """Whether any of them still waits or runs."""
-    return any(job.status in ACTIVE for job in found)
-
-
-def finished(found: list[Job]) -> dict[str, Explanation]:
-    """The explanations of those that are done, by job id."""
-    done = {}
-    for job in found:
-        if job.status == "done":
-            try:
-                done[job.id] = shared().runtime.result(job.id, state.owner())
-            except UserError:
-                continue  # its panel says why
-    return done
-
-
 def draw(found: list[Job]) -> None:
     """Every job in a column of its own, at most three to a row; one fragment follows all that still run."""
     done = finished(found)
     scales = dict(zip(done, figures.scales(tuple(done.values())), strict=True))
-    waiting, across = {}, min(len(found), ACROSS)
+    models = {card.id for card in shared().runtime.cards(state.owner())}
+    waiting, across, each = {}, min(len(found), ACROSS), pace(found, done)
     for start in range(0, len(found), ACROSS):
         row = found[start : start + ACROSS]
         for column, job in zip(_columns(across), row, strict=False):
-            with column, st.container(border=True, key=f"panel-{job.id}", gap="xsmall"):
+            with column, st.container(border=True, key=f"panel-{key(job)}", gap="xsmall"):
                 title(method_title(job.request.method))
-                if job.status in ACTIVE:
+                if job.id in done:
+                    asks = _asks(job, each) if job.request.model in models else None
+                    room = panel.draw(done[job.id], key(job), scales[job.id], across=across, asks=asks)
+                    if asks is not None and not asks.busy:
+                        _longer(job, done[job.id])
+                    if room is not None:
+                        waiting[job.id] = Waiting(room, None, time.monotonic())
+                elif job.status in ACTIVE:
                     waiting[job.id] = _running(job, across)
                 else:
-                    _ended(job, done.get(job.id), scales.get(job.id), across)
+                    _ended(job, across)
     if waiting:
         st.fragment(guarded(_follow), run_every=POLL)(waiting)
 
@@ -149,14 +134,21 @@ def _words(job: Job) -> str:
         return "Waiting for its turn"
     if not job.total:
         return "Starting"
-    return f"{job.done:,} of {job.total:,} evaluations"
+    doing = "Testing: " if job.request.of else ""
+    return f"{doing}{job.done:,} of {job.total:,} evaluations"
 
 
-def _ended(job: Job, found: Explanation | None, scale: float | None, across: int) -> None:
-    if found is not None:
-        panel.draw(found, job.id, scale, across=across)
-        _longer(job, found)
-        return
+def _asks(job: Job, each: float) -> trust.Asks:
+    """What can be tested further, or how the test that runs or ended stands; each: seconds of an evaluation."""
+    told = ""
+    if job.status not in (*ACTIVE, "done"):
+        stopped = "Testing was stopped; what was known before stays."
+        told = stopped if job.status == "cancelled" else job.message or "The test failed; try it again."
+    ask = functools.partial(_test, job)
+    return trust.Asks(key(job), ask, each, job.status in ACTIVE, job.request.evidence, told, job.status == "failed")
+
+
+def _ended(job: Job, across: int) -> None:
     if job.status == "cancelled":
         notice("Stopped before it was finished.", "info")
         partial = shared().runtime.partial(job.id, state.owner())
@@ -188,17 +180,23 @@ def _longer(job: Job, found: Explanation) -> None:
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds ahead, as people say them."""
-    if seconds < 1:
-        return "under a second"
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
-
-
 @answering
 def _resubmit(job: Job, parameters: dict[str, Any] | None = None) -> None:
     """The same request again, with other parameters where they are given; it takes the old one's place."""
-    request = replace(job.request, parameters={**job.request.parameters, **(parameters or {})})
+    given = {**job.request.parameters, **(parameters or {})}
+    _instead(job, replace(job.request, parameters=given, of="", evidence=()))
+
+
+@answering
+def _test(job: Job, lines: tuple[str, ...]) -> None:
+    """Run more tests on an explanation; the job takes the place of the one that it tests."""
+    tested = next(one for one in back(job) if one.status == "done")
+    group = tested.request.group or key(job)
+    _instead(job, replace(tested.request, of=tested.id, evidence=lines, group=group))
+
+
+def _instead(job: Job, request: Request) -> None:
+    """Submit a request; its job stands where the other stood."""
     fresh = shared().runtime.submit(request, state.owner())
     chosen = state.current()
     if chosen is not None:

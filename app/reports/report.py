@@ -16,7 +16,7 @@ from typing import Any
 
 from app.reports import printing
 from explainers import durable, figures
-from explainers.figures import _sketch
+from explainers.figures import _sketch, curves
 from explainers.figures.attention import sharpest
 from explainers.figures.image import uri
 from explainers.figures.prediction import classes
@@ -176,15 +176,18 @@ def _input(explanation: Explanation) -> dict[str, Any]:
 
 def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any]:
     pictures = []
-    for one in (*figures.pictures(explanation, scale), *sharpest(explanation)):
+    curved = curves.picture(explanation)
+    for one in (*figures.pictures(explanation, scale), *sharpest(explanation), *([curved] if curved else [])):
         drawn = {"plot": plots.add(one.content)} if one.kind == "plotly" else {"markup": _markup(one.content)}
-        pictures.append({"title": one.title, "caption": one.caption, **drawn})
+        pictures.append({"title": one.title, "caption": one.caption, "warning": one.warning, **drawn})
+    overall = explanation.overall
     checks = [(MARKS[one.verdict], one.label, _markup(stressed(one.sentence))) for one in explanation.evidence]
     return {
         "title": explanation.title,
         "sentence": sentence(explanation),
         "header": _header(explanation),
         "pictures": pictures,
+        "overall": (MARKS[overall.verdict], _markup(stressed(overall.sentence))),
         "checks": checks,
         "notes": explanation.notes,
         "parameters": [

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, headline, host, inputs, prediction, results, seen
+from app.components import aiming, asking, choosing, export, headline, host, inputs, prediction, results, seen
 from app.components.markup import notice
 from app.components.waiting import follow, ready
 from app.screens import Page
@@ -70,7 +70,7 @@ def render() -> None:
             else:
                 prediction.bars(look.prediction)
         with right:
-            asking.target(card, chosen, look)
+            aiming.target(card, chosen, look)
     with ask:
         asking.methods(card, chosen, look, jobs)
     with found:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import state
 from app.backend import shared
-from app.components import asking, choosing, export, headline, prediction, results, seen, subject
+from app.components import asking, choosing, export, headline, prediction, results, seen, standing, subject
 from app.components.guard import answering
 from app.components.markup import escape, notice
 from app.components.sizes import when
@@ -37,7 +37,8 @@ class Run:
     """The jobs of one click."""
 
     group: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[Job, ...]  # one an explanation: the newest test of it, where it was tested
+    all: tuple[Job, ...]
 
     @property
     def status(self) -> str:
@@ -65,7 +66,7 @@ def runs(jobs: tuple[Job, ...]) -> list[Run]:
     found: dict[str, list[Job]] = {}
     for job in jobs:
         found.setdefault(job.request.group or job.id, []).append(job)
-    return [Run(group, tuple(reversed(some))) for group, some in found.items()]
+    return [Run(group, tuple(standing.latest(some[::-1])), tuple(some)) for group, some in found.items()]
 
 
 def _list() -> None:
@@ -161,7 +162,7 @@ def _go(found: tuple[str, str] | None) -> None:
 
 @answering
 def _delete(run: Run) -> None:
-    for job in run.jobs:
+    for job in run.all:
         if job.status in results.ACTIVE:
             shared().runtime.cancel(job.id, state.owner())
         shared().runtime.delete(job.id, state.owner())
@@ -173,7 +174,7 @@ def _back() -> None:
 
 def _opened(group: str) -> None:
     _back()
-    jobs = list(reversed(shared().runtime.jobs(state.owner(), group=group)))
+    jobs = standing.latest(list(reversed(shared().runtime.jobs(state.owner(), group=group))))
     if not jobs:
         notice("This run is not here any more; it was deleted, or it was made in another browser.", "info")
         return

@@ -236,6 +236,8 @@ class FakeRuntime:
     def result(self, id: str, owner: str | None = None) -> Explanation:
         assert owner, "a screen asks for somebody"
         request = self.job(id, owner).request
+        if request.of:
+            return tested(self.result(request.of, owner), request.evidence)
         return made_up_explanation(request, self.card(request.model, self.known[id].owner))
 
     def cancel(self, id: str, owner: str | None = None) -> None:
@@ -248,6 +250,13 @@ class FakeRuntime:
 
     def close(self) -> None:
         self.closed = True
+
+
+def tested(plain: Explanation, lines: tuple[str, ...]) -> Explanation:
+    """The same explanation after these tests, which all came out well."""
+    known = [one for one in registry.checks() if one.id in lines]
+    more = tuple(Check(one.id, one.label, Verdict.GOOD, f"<{one.id}> is fine.", evaluations=9) for one in known)
+    return replace(plain, evidence=(*plain.evidence, *more))
 
 
 def made_up_card(id: str, facts: Facts, title: str) -> ModelCard:

@@ -14,6 +14,8 @@ import pytest
 import explainers
 import model_zoo
 from app import cli, config, given, terminal
+from app.commands import explain
+from explainers import registry
 from model_zoo.types import UserError
 
 
@@ -70,6 +72,34 @@ def test_explain_prints_and_saves_what_python_finds(capsys, tmp_path):
     assert again.strip() == out.strip()
 
 
+def test_all_tests_of_the_panel_are_printed_and_kept(capsys, tmp_path):
+    path = tmp_path / "run.assay"
+    arguments = ["explain", "adult_mlp", "adult_manager", "-m", "Integrated gradients", "-o", str(path)]
+    code, out, err = run(capsys, *arguments, "--evidence", "all")
+    assert code == 0, err
+    found = explainers.open_record(path).only
+    assert {one.id for one in found.evidence} == {one.id for one in registry.checks()}
+    assert not [one for one in found.evidence if one.verdict is explainers.Verdict.NOT_RUN]
+    said = " ".join(out.split())
+    for one in (*found.evidence, found.overall):
+        assert f"{one.label}: {' '.join(one.sentence.replace('**', '').split())}" in said
+    code, out, _ = run(capsys, *arguments, "--evidence", "repeats, second_opinion")
+    assert code == 0
+    assert out.count("Not run: ") == 2
+    assert tuple(one.id for one in registry.checks() if one.on_demand) == explain.ON_DEMAND
+
+
+def test_why_this_rather_than_that(capsys, tmp_path):
+    path = tmp_path / "run.assay"
+    arguments = ["explain", "squeezenet", "coffee", "-m", "saliency", "-o", str(path)]
+    for asked, other in (("runner_up", "consomme"), ("cup", "cup"), ("968", "cup")):
+        code, out, err = run(capsys, *arguments, "--against", asked)
+        assert code == 0, err
+        assert out.startswith(f"Why espresso rather than {other}")
+        target = explainers.open_record(path).only.target
+        assert (target.label, target.unit) == (f"espresso rather than {other}", "log-odds")
+
+
 def test_a_row_of_a_csv_and_a_report(capsys, tmp_path):
     card = {one.id: one for one in model_zoo.cards()}["adult_mlp"]
     row = json.loads(given.located(card, "adult_manager")[0])
@@ -104,6 +134,10 @@ def test_a_row_of_a_csv_and_a_report(capsys, tmp_path):
         (["explain", "squeezenet", "cat", "--target", "1000"], "classes 0 to 999; class 1000 came"),
         (["explain", "squeezenet", "cat", "-m", "occlusion", "--set", "stepz=3"], "occlusion has stride, window"),
         (["explain", "squeezenet", "cat", "-m", "occlusion", "--set", "window=900"], "window lies between"),
+        (["explain", "squeezenet", "cat", "--against", "espreso"], "the nearest of its 1000 are 'espresso'"),
+        (["explain", "squeezenet", "cat", "--evidence", "repeats,magic"], "no check 'magic'"),
+        (["explain", "squeezenet", "cat", "--at", "8:3"], "a span START:STOP such as 3:8; '8:3' came"),
+        (["explain", "squeezenet", "cat", "--at", "x"], "takes a position, or a span"),
         (["explain", "squeezenet", "cat", "--output", "magic"], "invalid choice"),
         (["explain", "squeezenet", "cat", "--seed", "x"], "invalid int value"),
         (["explain", "squeezenet", "cat", "-o", "report.doc"], "ends in .html, .pdf, .assay; 'report.doc' came"),

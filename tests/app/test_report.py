@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -12,7 +13,7 @@ import handmade
 import pytest
 from chromium import required
 
-from app.reports import printing, report
+from app.reports import printing, report, values
 from explainers import durable
 from model_zoo.types import UserError
 
@@ -72,6 +73,39 @@ def test_stern_words_are_bold_and_the_rest_is_escaped():
     found = _own(report.html((handmade.text(evidence=(hostile,)),)))
     assert "<strong>Did not converge.</strong> &lt;script&gt;" in found
     assert "Settled: bad" in found
+
+
+def test_all_lines_of_evidence_stand_in_the_report_with_their_curves():
+    explanation = handmade.tested(handmade.image())
+    found = _own(report.html((explanation,)))
+    for words in (
+        "<strong>Do not rely on this explanation</strong> (repeats); 3 of the 4 tests",
+        "Beats chance: good",
+        "Reads the model: could not be tested",
+        "Repeats: bad",
+        "Second opinion: doubtful",
+        "Do not rely on this picture: the strongest parts do not come out again.",
+        "Parts taken away and put back",
+        "dashed, the picture &lt;blurred&gt;.",
+    ):
+        assert words in found, words
+    data = json.loads(re.search(r'id="data">(.*?)</script>', found, re.DOTALL)[1])
+    assert any(len(one["data"]) == 8 for one in data["plots"]), "lines and bands of two ways, in two panels"
+    assert "Parts taken away" not in _own(report.html(LOT))
+
+
+def test_values_as_a_table():
+    rows = list(csv.reader(values.table((handmade.table(), handmade.image())).splitlines()))
+    assert rows[0] == list(values.HEADER)
+    explanation = handmade.table()
+    assert len(rows) == 1 + explanation.players.count + handmade.image().players.count
+    about = ["Adult income network", "row 3", "Integrated gradients", "> 50K", "log-odds"]
+    assert rows[3] == [*about, "capital gain", "15,024 US$", "2.31", "0.2"]
+    assert rows[8][5] == "pixel at row 0, column 0"
+    assert rows[-1][5] == "pixel at row 55, column 55"
+    assert float(rows[-1][7]) == handmade.image().values[-1]
+    hostile = handmade.text(written="=cmd() - fine")
+    assert [row[5] for row in csv.reader(values.table((hostile,)).splitlines())][1:] == ["'=cmd()", "-", "fine"]
 
 
 def test_names_cannot_end_the_script():

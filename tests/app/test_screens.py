@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from visiting import ME, html, open_screen
+from visiting import ME, html, open_screen, pick, picked
 
 from app import broken, config
 from app.commands import doctor
-from app.components import export, headline, seen
+from app.components import export, headline, picking, seen, standing
 from app.components.markup import escape, plain
 from app.screens import screens
 from app.state import Selection
-from explainers import record, registry
-from explainers.runtime.types import Request
+from explainers import record, registry, words
+from explainers.runtime.types import Job, Request
 from explainers.types import Check, Verdict
 from model_zoo import catalogue, opening
 from model_zoo.discovery import Broken
@@ -58,7 +58,8 @@ def test_choose_run_and_see_results(runtime, modality: str) -> None:
     said = html(at)
     assert any(escape(runtime.result(id, ME).sentence()) in said for id in runtime.known)
     assert "It misses &lt;half&gt; of it." in said
-    assert [one.label for one in at.get("download_button")] == ["Report (HTML)", "Report (PDF)", "Record (.assay)"]
+    listed = ["Report (HTML)", "Report (PDF)", "Record (.assay)", "Values (CSV)"]
+    assert [one.label for one in at.get("download_button")] == listed
 
 
 def test_what_was_chosen_outlives_a_prediction_that_takes_its_time(runtime) -> None:
@@ -70,7 +71,7 @@ def test_what_was_chosen_outlives_a_prediction_that_takes_its_time(runtime) -> N
     at.selectbox(key=f"target/{model}/{input}").set_value(3).run()
     at.selectbox(key=f"baseline/{model}").set_value("mean").run()
     runtime.ready.clear()
-    at.button_group(key=f"methods/{model}").set_value(["lime", "occlusion"]).run()
+    pick(at, model, "lime", "occlusion")
     assert f"Loading {catalogue.card(model).title}" in html(at)
     runtime.ready.set()
     at.run()
@@ -104,11 +105,11 @@ def test_a_refresh_shows_the_methods_that_run(runtime) -> None:
     model = MODALITIES["image"]
     data, name = catalogue.read_example("coffee")
     at = open_screen(model=model, input=runtime.put(data, name))
-    at.button_group(key=f"methods/{model}").set_value(["smoothgrad"]).run()
+    pick(at, model, "smoothgrad")
     at.number_input(key="knob/image/smoothgrad/samples").set_value(9).run()
     at.button(key="run").click().run()
     again = open_screen(**{key: "".join(value) for key, value in at.query_params.items()})
-    assert again.button_group(key=f"methods/{model}").value == ["smoothgrad"]
+    assert picked(again) == ["smoothgrad"]
     assert again.number_input(key="knob/image/smoothgrad/samples").value == 9
 
 
@@ -143,7 +144,7 @@ def test_choices_outlive_a_bad_upload_another_modality_and_another_screen(runtim
     data, name = catalogue.read_example("coffee")
     input = runtime.put(data, name)
     at = open_screen(model=model, input=input)
-    at.button_group(key=f"methods/{model}").set_value(["lime", "saliency"]).run()
+    pick(at, model, "lime", "saliency")
     at.number_input(key="knob/image/lime/num_samples").set_value(300).run()
     runtime.refuse = "notes.png is not a picture."
     at.file_uploader(key="upload-image").upload("notes.png", b"no picture", "image/png").run()
@@ -152,7 +153,7 @@ def test_choices_outlive_a_bad_upload_another_modality_and_another_screen(runtim
     at.file_uploader(key="upload-image").upload("cup.jpg", data, "image/jpeg").run()
     at.button_group(key="modality").set_value("text").run()
     at.button_group(key="modality").set_value("image").run()
-    assert at.button_group(key=f"methods/{model}").value == ["lime", "saliency"]
+    assert picked(at) == ["lime", "saliency"]
     at.button(key="run").click().run()
     assert {job.request.method for job in runtime.known.values()} == {"lime", "saliency"}
     assert {"num_samples": 300} in [job.request.parameters for job in runtime.known.values()]
@@ -198,7 +199,7 @@ def test_segments_can_be_chosen_where_pixels_are_usual(runtime) -> None:
     model = MODALITIES["image"]
     data, name = catalogue.read_example("coffee")
     at = open_screen(model=model, input=runtime.put(data, name))
-    at.button_group(key=f"methods/{model}").set_value(["occlusion", "lime"]).run()
+    pick(at, model, "occlusion", "lime")
     assert at.selectbox(key=f"players/{model}/occlusion").options == ["pixels", "segments"]
     assert not [one for one in at.selectbox if one.key == f"players/{model}/lime"]
     assert not [one for one in at.toggle if one.label == "Intervals"], "that is for tables"
@@ -277,7 +278,7 @@ def test_what_did_not_settle_can_run_longer(runtime, monkeypatch: pytest.MonkeyP
     model = MODALITIES["image"]
     data, name = catalogue.read_example("coffee")
     at = open_screen(model=model, input=runtime.put(data, name))
-    at.button_group(key=f"methods/{model}").set_value(["smoothgrad"]).run()
+    pick(at, model, "smoothgrad")
     at.button(key="run").click().run()
     noisy = (Check("settled", "Settled", Verdict.DOUBTFUL, "Noisy."), Check("x", "Y", Verdict.NOT_APPLICABLE, "No."))
     first = next(iter(runtime.known))
@@ -288,7 +289,7 @@ def test_what_did_not_settle_can_run_longer(runtime, monkeypatch: pytest.MonkeyP
     )
     runtime.change(status="done")
     at.run()
-    assert "Evidence that does not apply" in html(at)
+    assert '<span class="as-name">Y</span><span class="as-word">does not apply</span>' in html(at)
     assert at.button(key=f"longer/{first}").label == "Run 2.5× longer, about 2 s", "the knob ends at 1,000"
     at.button(key=f"longer/{first}").click().run()
     assert list(runtime.known.values())[-1].request.parameters == {"samples": 1000}
@@ -300,12 +301,189 @@ def test_the_forecast_learns_from_what_ran_before(runtime) -> None:
     data, name = catalogue.read_example("coffee")
     input = runtime.put(data, name)
     at = open_screen(model=model, input=input)
-    at.button_group(key=f"methods/{model}").set_value(["smoothgrad"]).run()
+    pick(at, model, "smoothgrad")
     assert "About 50 evaluations</div>" in html(at)
     runtime.submit(Request(model, input, "smoothgrad"), "somebody else")
     runtime.change(status="done", total=25, seconds=3.0)
     at.run()
     assert "About 50 evaluations, about 6 s</div>" in html(at)
+
+
+def run_and_finish(runtime, *methods: str, model: str = MODALITIES["tabular"]) -> tuple[AppTest, str]:
+    """The screen with explanations that are done, and the id of the first job."""
+    data, name = catalogue.read_example(catalogue.examples(model)[0].id)
+    at = open_screen(model=model, input=runtime.put(data, name))
+    pick(at, model, *methods)
+    at.button(key="run").click().run()
+    runtime.change(status="done", done=10, total=10)
+    at.run()
+    return at, next(iter(runtime.known))
+
+
+def again(at: AppTest) -> AppTest:
+    """The same address in a fresh browser tab."""
+    return open_screen(**{key: "".join(value) for key, value in at.query_params.items()})
+
+
+def test_the_panel_has_six_lines_with_their_questions_and_what_they_cost(runtime) -> None:
+    at, first = run_and_finish(runtime, "integrated_gradients")
+    said = html(at)
+    for one in registry.checks():
+        if one.on_demand:
+            assert f'<span class="as-name">{one.label}</span>' in said
+            assert escape(one.question) in said
+            button = at.button(key=f"test/{first}/{one.id}")
+            assert button.label.startswith("Test, ")
+            assert one.question in button.help
+    assert "Do not rely on this explanation" in said, "the made up explanation does not add up"
+    assert "Do not rely on this picture: the values do not add up." in said
+    costs = sum(one.cost(runtime.result(first, ME)) for one in registry.checks() if one.on_demand)
+    about = words.duration(costs * 1.0 / 10)  # ten evaluations took a second
+    assert at.button(key=f"test/{first}/all").label == f"Test it fully, {about}"
+
+
+def test_testing_fully_takes_the_place_of_the_run_and_outlives_a_refresh(runtime) -> None:
+    at, first = run_and_finish(runtime, "integrated_gradients", "occlusion")
+    second = list(runtime.known)[1]
+    at.button(key=f"test/{first}/all").click().run()
+    job = list(runtime.known.values())[-1]
+    assert job.request.of == first
+    assert set(job.request.evidence) == {one.id for one in registry.checks() if one.on_demand}
+    assert job.request.group == runtime.known[first].request.group
+    assert "".join(at.query_params["runs"]) == f"{job.id},{second}"
+    for shown in (at, again(at)):
+        assert "It misses &lt;half&gt; of it." in html(shown), "what was found stays in view"
+        assert '<span class="as-word">under way</span>' in html(shown)
+        assert shown.button(key="cancel")
+        assert not [one for one in shown.button if str(one.key).startswith(f"test/{first}")]
+        assert shown.button(key=f"test/{second}/all"), "the other one can be tested as well"
+    runtime.change(status="done")
+    for shown in (at.run(), again(at)):
+        assert "&lt;repeats&gt; is fine." in html(shown)
+        assert not [one for one in shown.button if str(one.key).startswith(f"test/{first}")]
+
+
+def test_a_test_that_is_stopped_or_fails_leaves_what_was_known(runtime) -> None:
+    at, first = run_and_finish(runtime, "integrated_gradients")
+    at.button(key=f"test/{first}/repeats").click().run()
+    at.button(key="cancel").click().run()
+    assert "Testing was stopped; what was known before stays." in html(at)
+    assert "It misses &lt;half&gt; of it." in html(at)
+    at.button(key=f"test/{first}/beats_chance").click().run()
+    job = list(runtime.known.values())[-1]
+    assert (job.request.of, job.request.evidence) == (first, ("beats_chance",)), "of the one that is done"
+    runtime.known[job.id] = replace(job, status="failed", message="The worker died <here>.")
+    at.run()
+    assert "The worker died &lt;here&gt;." in html(at)
+    assert at.button(key=f"test/{first}/beats_chance")
+
+
+def test_tests_go_on_from_what_was_tested(runtime) -> None:
+    at, first = run_and_finish(runtime, "integrated_gradients")
+    for line in ("repeats", "second_opinion"):
+        at.button(key=f"test/{first}/{line}").click().run()
+        runtime.change(status="done", seconds=0.9)
+        at.run()
+    assert all(f"&lt;{line}&gt; is fine." in html(at) for line in ("repeats", "second_opinion"))
+    left = [one.key for one in at.button if str(one.key).startswith(f"test/{first}/")]
+    assert left == [f"test/{first}/{one}" for one in ("beats_chance", "reads_the_model", "all")]
+
+
+def test_an_explanation_that_runs_longer_is_made_anew(runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, first = run_and_finish(runtime, "smoothgrad", model=MODALITIES["image"])
+    at.button(key=f"test/{first}/repeats").click().run()
+    runtime.change(status="done")
+    noisy = (Check("settled", "Settled", Verdict.DOUBTFUL, "Noisy."),)
+    found = runtime.result(first, ME)
+    monkeypatch.setattr(type(runtime), "result", lambda self, id, owner: replace(found, evidence=noisy))
+    at.run()
+    next(one for one in at.button if str(one.key).startswith("longer/")).click().run()
+    job = list(runtime.known.values())[-1]
+    assert (job.request.of, job.request.evidence) == ("", ())
+
+
+def test_runs_show_a_tested_explanation_once(runtime) -> None:
+    at, first = run_and_finish(runtime, "integrated_gradients")
+    at.button(key=f"test/{first}/all").click().run()
+    runtime.change(status="done")
+    group = runtime.known[first].request.group
+    listed = open_screen("runs")
+    assert html(listed).count('class="as-run"') == 1
+    assert html(listed).count("Integrated gradients") == 1
+    listed.button(key=f"open/{group}").click().run()
+    assert html(listed).count('<h3 class="as-title">') == 1
+    assert "&lt;repeats&gt; is fine." in html(listed)
+    next(one for one in listed.button if one.label == "All runs").click().run()
+    listed.button(key=f"delete/{group}").click().run()
+    assert not runtime.known
+
+
+def test_jobs_that_stand_for_one_explanation(runtime) -> None:
+    def job(id: str, of: str = "", status: str = "done") -> Job:
+        return Job(id, Request("m", "", "occlusion", of=of), ME, status)  # type: ignore[arg-type]
+
+    def ids(*jobs: Job) -> list[str]:
+        return [one.id for one in standing.latest(list(jobs))]
+
+    assert ids(job("a"), job("b"), job("c", "a")) == ["c", "b"]
+    assert ids(job("a"), job("c", "a"), job("d", "c", "running")) == ["d"]
+    assert ids(job("a"), job("c", "a", "failed"), job("d", "a", "cancelled")) == ["a"]
+    assert ids(job("c", "gone")) == ["c"]
+
+
+def test_why_this_rather_than_that(runtime) -> None:
+    model = MODALITIES["image"]
+    data, name = catalogue.read_example("coffee")
+    input = runtime.put(data, name)
+    at = open_screen(model=model, input=input)
+    other = at.selectbox(key=f"against/{model}/{input}")
+    assert other.value is None
+    assert other.options[0].endswith("· the runner-up")
+    assert len(other.options) == len(catalogue.card(model).labels) - 1, "not the class itself"
+    other.set_value(7).run()
+    at.button(key="run").click().run()
+    assert {job.request.against for job in runtime.known.values()} == {7}
+    fresh = again(at)
+    assert fresh.selectbox(key=f"against/{model}/{input}").value == 7
+    fresh.selectbox(key=f"target/{model}/{input}").set_value(7).run()
+    assert fresh.selectbox(key=f"against/{model}/{input}").value is None, "no class rather than itself"
+    assert not [one for one in run_and_finish(runtime, "occlusion")[0].selectbox if str(one.key).startswith("against/")]
+
+
+def test_methods_are_picked_in_a_dialog(runtime) -> None:
+    model = MODALITIES["image"]
+    data, name = catalogue.read_example("coffee")
+    at = open_screen(model=model, input=runtime.put(data, name))
+    assert not [one for one in at.checkbox if str(one.key).startswith("pick/")], "the wall is not on the screen"
+    before = picked(at)
+    at.button(key="add-methods").click().run()
+    offered = {one.key.removeprefix("pick/"): one.value for one in at.checkbox}
+    assert {id for id, value in offered.items() if value} == set(before)
+    fitting = {one.id for one in registry.methods() if one.why_not(catalogue.card(model)) is None}
+    assert set(offered) == fitting
+    said = html(at)
+    assert escape(registry.method("rise").summary) in said
+    assert escape(registry.method("tree_shap").why_not(catalogue.card(model))) in said, "with the reason"
+    at.checkbox(key="pick/rise").check().run()
+    at.checkbox(key=f"pick/{before[0]}").uncheck().run()
+    at.text_input(key="picking/search").set_value("region tried <b>").run()
+    assert "No method that explains this model is called so." in html(at)
+    at.button(key="picked").click().run()
+    assert picked(at) == [*before[1:], "rise"]
+    at.button(key="drop/rise").click().run()
+    assert picked(at) == before[1:]
+    for id in picked(at):
+        at.button(key=f"drop/{id}").click().run()
+    assert at.button(key="run").disabled
+    assert "Choose at least one method." in html(at)
+
+
+def test_methods_are_found_by_all_their_names() -> None:
+    known = registry.methods()
+    assert {one.id for one in picking.matching(known, "shap kernel")} >= {"kernel_shap", "captum_kernel_shap"}
+    assert picking.matching(known, "") == list(known)
+    assert all(one.family == "attention" for one in picking.matching(known, "attention flow"))
+    assert set(picking.FAMILIES) == set(registry.ORDER)
 
 
 def test_rows_of_a_table_are_picked_in_the_main_part(runtime) -> None:

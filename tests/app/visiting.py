@@ -35,3 +35,15 @@ def open_screen(screen: str = "explain", state: dict[str, Any] | None = None, **
 def html(at: AppTest) -> str:
     """All that is drawn as HTML."""
     return " ".join(str(one.proto.body) for one in at.get("html"))
+
+
+def pick(at: AppTest, model: str, *methods: str) -> None:
+    """Exactly these methods are picked."""
+    at.session_state[f"methods/{model}"] = list(methods)
+    at.run()
+    assert not at.exception
+
+
+def picked(at: AppTest) -> list[str]:
+    """The methods in the row, by the keys of their crosses."""
+    return [one.key.removeprefix("drop/") for one in at.button if str(one.key).startswith("drop/")]
