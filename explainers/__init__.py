@@ -98,10 +98,11 @@ def methods_for(model: Model | RemoteModel | ModelCard, sample: Any = None) -> t
 
     card = model if isinstance(model, ModelCard) else model.card
     reasons = [one.why_not(card) for one in registry.methods()]
-    if sample is not None and hasattr(model, "frozen"):
-        read = model.sample(sample)
-        with model.frozen():
-            reasons = [why or one.refuses(model, read) for one, why in zip(registry.methods(), reasons, strict=True)]
+    here: Any = model
+    if sample is not None and hasattr(here, "frozen"):
+        read = here.sample(sample)
+        with here.frozen():
+            reasons = [why or one.refuses(here, read) for one, why in zip(registry.methods(), reasons, strict=True)]
     return tuple(Applies(one, why) for one, why in zip(registry.methods(), reasons, strict=True))
 
 

@@ -4,7 +4,8 @@ For a ranking of the players, the deletion curve is f(x without the top share q)
 q rising from 0 to 1; a map scores mean insertion - mean deletion. Fakes are the same map moved as a whole (a picture)
 or with its values in other places. Under chance the map is one more of them, so
     p = (1 + fakes that score as well) / (1 + fakes),
-once for each way of removing. Where a map claims only that parts matter, -|f(z) - f(x)| takes the place of f(z).
+once for each way of removing and once for all together, their scores brought to one size and added. Where a map claims
+only that parts matter, -|f(z) - f(x)| takes the place of f(z).
 References: Petsiuk and others (2018), arXiv:1806.07421, the curves; Fisher (1935), the permutation test.
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 LABEL = "Beats chance"
 STEPS = 8  # shares of the players at which each curve is looked at, besides none and all
 ENOUGH = 0.05
+NOT_AT_ODDS = 0.25  # p of each way of removing, where all together pass
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,40 @@ class Trial:
             curves = tuple(-np.abs(one - full) for one in curves)  # type: ignore[assignment]
         return curves[0].mean(1) - curves[1].mean(1)
 
-    def chance(self, reading: Reading, full: float) -> tuple[float, int, int]:
-        """p, how many fakes score as well, and how many there are; p is not a number where all score the same."""
-        scores = self.scores(reading, full)
+
+@dataclass(frozen=True)
+class Chance:
+    """How a map stands among its fakes: p is not a number where all score the same."""
+
+    p: float
+    as_good: int = 0
+    fakes: int = 0
+
+    @staticmethod
+    def of(scores: np.ndarray, whole: bool) -> Chance:
+        """scores: (maps,), the map's own first."""
         spread = float(np.ptp(scores))
         if spread <= 1e-9 * max(1.0, float(np.abs(scores).max())):
-            return float("nan"), 0, 0
+            return Chance(float("nan"))
         as_good = int((scores[1:] >= scores[0] - 1e-9 * spread).sum())
         fakes = len(scores) - 1
-        return (as_good / fakes if self.whole else (1 + as_good) / (1 + fakes)), as_good, fakes
+        return Chance(as_good / fakes if whole else (1 + as_good) / (1 + fakes), as_good, fakes)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Each way of removing, and all of them together: scores brought to one size and added, which keeps p exact."""
+
+    each: tuple[Chance, ...]
+    together: Chance
+
+    @staticmethod
+    def of(trials: list[Trial], reading: Reading, full: float) -> Standing:
+        """Of a map under one reading of it."""
+        scores = [one.scores(reading, full) for one in trials]
+        told = [(one - one.mean()) / (one.std() or 1.0) for one in scores]
+        whole = trials[0].whole
+        return Standing(tuple(Chance.of(one, whole) for one in scores), Chance.of(np.sum(told, axis=0), whole))
 
 
 def judge(found: Found) -> Check:
@@ -75,18 +102,16 @@ def judge(found: Found) -> Check:
     trials = run(case)
     full = found.explained
     readings: tuple[Reading, ...] = ("for", "matters") if case.reading == "either" else (case.reading,)
-    best = min(readings, key=lambda one: _worst([trial.chance(one, full)[0] for trial in trials]))
-    told = [trial.chance(best, full) for trial in trials]
-    ps = [p if np.isnan(p) else min(1.0, p * len(readings)) for p, _, _ in told]
-    spent = case.spent() - before
-    if all(np.isnan(ps)):
+    tried = [Standing.of(trials, one, full) for one in readings]
+    if all(np.isnan(one.together.p) for one in tried):
         return _check(
             Verdict.UNTESTABLE,
             "The prediction stays the same whatever is taken away, so no map can do better than another.",
-            evaluations=spent,
+            evaluations=case.spent() - before,
         )
-    verdict, says = _verdict(ps, told, trials, case)
-    return _check(verdict, says, _worst(ps), spent, _drawn(trials))
+    best = min(tried, key=lambda one: float("inf") if np.isnan(one.together.p) else one.together.p)
+    verdict, says, p = _verdict(best, len(readings), trials, case)
+    return _check(verdict, says, p, case.spent() - before, _drawn(trials))
 
 
 def run(case: Case) -> list[Trial]:
@@ -142,27 +167,28 @@ def _trial(case: Case, way: Reference, coalitions: np.ndarray, shares: np.ndarra
     )
 
 
-def _verdict(
-    ps: list[float], told: list[tuple[float, int, int]], trials: list[Trial], case: Case
-) -> tuple[Verdict, str]:
-    passed = [p <= ENOUGH for p in ps]
-    verdict = Verdict.GOOD if all(passed) else Verdict.DOUBTFUL if any(passed) else Verdict.BAD
+def _verdict(found: Standing, readings: int, trials: list[Trial], case: Case) -> tuple[Verdict, str, float]:
+    """The verdict, its sentence, and p: of all ways together, times the readings that were tried."""
+    p, *each = (1.0 if np.isnan(one.p) else min(1.0, one.p * readings) for one in (found.together, *found.each))
+    passed = p <= ENOUGH and max(each) <= NOT_AT_ODDS
+    verdict = Verdict.GOOD if passed else Verdict.DOUBTFUL if min(p, *each) <= ENOUGH else Verdict.BAD
     what = "arrangements of its values" if trials[0].whole else "shuffled copies of it"
     counts = [
-        f"{as_good:,} of {fakes:,} did as well (p = {number(p, 2)}) where absence means {_short(trial.fill)}"
-        for p, (_, as_good, fakes), trial in zip(ps, told, trials, strict=True)
+        f"{one.as_good:,} of {one.fakes:,} did as well (p = {number(q, 2)}) where absence means {_short(trial.fill)}"
+        for q, one, trial in zip(each, found.each, trials, strict=True)
     ]
-    ways = ", and ".join(counts)
+    ways = ", and ".join(counts) + (f"; together p = {number(p, 2)}" if len(each) > 1 else "")
     if verdict is Verdict.GOOD:
         moved = f"Taking away what this map ranks first moves the prediction more than {what} do"
-        return verdict, f"{moved}: {ways}."
+        return verdict, f"{moved}: {ways}.", p
     if verdict is Verdict.DOUBTFUL:
-        return verdict, f"Whether this map does better than {what} hangs on the way of removing: {ways}."
+        return verdict, f"Whether this map does better than {what} hangs on the way of removing: {ways}.", p
     parts = "regions" if case.players.kind == "pixels" else case.players.kind
-    return verdict, (
+    says = (
         f"**No evidence that this map reflects the model.** Of {what}, {ways}. The map, the way of removing or"
         f" redundant {parts} may be the cause; it does not prove these {parts} unimportant."
     )
+    return verdict, says, p
 
 
 def _short(sentence: str) -> str:
@@ -185,11 +211,6 @@ def ways(check: Check) -> tuple[str, ...]:
     """What stood in for hidden parts, a sentence a way of removing, in the order of the curves."""
     named = check.curves.get("ways")
     return () if named is None else tuple(named.tobytes().decode("utf-8", "replace").split("\n"))
-
-
-def _worst(ps: list[float]) -> float:
-    known = [p for p in ps if not np.isnan(p)]
-    return max(known) if known else float("inf")
 
 
 def cost(explanation: Explanation) -> int:

@@ -35,30 +35,42 @@ def judge(found: Found) -> Check:
     players, values = _parts(case)
     if players.count < 2:
         return _check(Verdict.UNTESTABLE, "There is one part alone, so every method names it.")
-    name, other = _other(replace(case, players=players, values=values))
-    spent = case.spent() - before
     k = _strongest(values)
-    size = float(np.abs(other).max(initial=0.0))
-    if size <= 1e-9 * max(1.0, abs(found.explained)) or not np.abs(values).max(initial=0.0):
-        return _check(Verdict.UNTESTABLE, f"{name} finds no part that matters here.", evaluations=spent)
-    from explainers.engine.likeness import captured, rank_correlation, shared
-
-    signed = bool(case.reading == "for" and (values < 0).any())
-    if case.reading != "matters" and not signed and (other > 0).any():
-        other = np.maximum(other, 0.0)  # a map without a sign shows what speaks for the target
-    value = (captured(values, other, k, signed) + captured(other, values, k, signed)) / 2
-    both = round(shared(values, other, k, signed) * k)
-    what = "regions" if players.kind == "pixels" else players.kind
-    told = (
-        f"{name} names {both} of the {k} strongest {what} too (overlap {number(max(value, 0.0), 2)} above chance; rank"
-        f" correlation {number(rank_correlation(values, other), 2)})"
-    )
+    opinions = [_opinion(*one, values, k, found) for one in _others(replace(case, players=players, values=values))]
+    spent = case.spent() - before
+    said = [one for one in opinions if one is not None]
+    if not said:
+        return _check(Verdict.UNTESTABLE, "Another method finds no part that matters here.", evaluations=spent)
+    value, told = max(said, key=lambda one: one[0])
     if value > GOOD:
         return _check(Verdict.GOOD, f"{told}.", value, spent)
     if value > DOUBTFUL:
         return _check(Verdict.DOUBTFUL, f"{told}. One of them may be wrong, or both see a part of it.", value, spent)
     says = f"**Another method says otherwise.** {told}. One of them may be wrong; look at their difference."
     return _check(Verdict.BAD, says, value, spent)
+
+
+def _opinion(name: str, other: np.ndarray, values: np.ndarray, k: int, found: Found) -> tuple[float, str] | None:
+    """Overlap above chance with what another method says, and that in words; None where either says nothing."""
+    from explainers.engine.likeness import captured, rank_correlation, shared
+
+    case = found.case
+    assert case is not None
+    if np.abs(other).max(initial=0.0) <= 1e-9 * max(1e-3, abs(found.explained)) or not values.any():
+        return None
+    signed = bool(case.reading == "for" and (values < 0).any())
+    if case.reading != "matters" and not signed and (other > 0).any():
+        other = np.maximum(other, 0.0)  # a map without a sign shows what speaks for the target
+    value = (captured(values, other, k, signed) + captured(other, values, k, signed)) / 2
+    both = round(shared(values, other, k, signed) * k)
+    what = "regions" if case.players.kind == "pixels" else case.players.kind
+    strongest = (
+        f"{both} of the {k} strongest {what}" if k > 1 else f"{'the same' if both else 'another'} strongest part"
+    )
+    return value, (
+        f"{name} names {strongest}{' too' if k > 1 else ''} (overlap {number(max(value, 0.0), 2)} above chance; rank"
+        f" correlation {number(rank_correlation(values, other), 2)})"
+    )
 
 
 def _parts(case: Case) -> tuple[Players, np.ndarray]:
@@ -76,17 +88,22 @@ def _strongest(values: np.ndarray) -> int:
     return max(1, min(5, len(values) // 3, round(carried)))
 
 
-def _other(case: Case) -> tuple[str, np.ndarray]:
-    """A method of another family, and its values (players,)."""
+def _others(case: Case) -> list[tuple[str, np.ndarray]]:
+    """A method of another family and its values (players,); two where nobody knows how the values were made."""
     from explainers.engine.own import by_gradients, left_out
 
-    if case.family not in SWITCHES:
-        return "Leaving out one part at a time", left_out(case)
-    if Capability.GRADIENTS in case.model.can:
-        return "Integrated gradients", by_gradients(case)
-    if case.family == "perturbation":
-        return "Shapley values by permutations", _permutations(case)
-    return "Leaving out one part at a time", left_out(case)
+    leaving = ("Leaving out one part at a time", left_out)
+    if case.family is not None and case.family not in SWITCHES:
+        chosen = [leaving]
+    else:
+        gradients = Capability.GRADIENTS in case.model.can
+        orders = ("Shapley values by permutations", _permutations)
+        chosen = [("Integrated gradients", by_gradients) if gradients else orders]
+        if case.family is None:
+            chosen.append(leaving)
+        elif case.family != "perturbation" and not gradients:
+            chosen = [leaving]
+    return [(name, ask(case)) for name, ask in chosen]
 
 
 def _permutations(case: Case) -> np.ndarray:
