@@ -1,7 +1,7 @@
 """How alike two attributions of the same players are.
 
-A map of pixels is compared region by region, the values of a grid's cells added: pixel by pixel two good maps of the
-same object have little in common.
+A map of pixels, or of samples in time, is compared region by region, the values of a grid's cells added: pixel by pixel
+two good maps of the same object have little in common.
 References: Spearman (1904), rank correlation; Krishna and others (2022), arXiv:2202.01602, agreement of the top k.
 """
 
@@ -12,12 +12,14 @@ import numpy as np
 from model_zoo.types import Players
 
 MANY = 1000  # players; beyond them regions are compared
+FINE = ("pixels", "samples", "cells", "steps")  # kinds of which one alone means nothing to a person
 CELLS = 14  # regions along each side
 
 
 def regions(values: np.ndarray, players: Players, cells: int = CELLS) -> np.ndarray:
     """Values (players,) as they are where they are few, else the sums over the cells of a grid, (cells,)."""
-    if players.count <= MANY or players.owner.ndim != 2:
+    few = cells * cells if players.kind in FINE else MANY
+    if players.count <= few or players.owner.ndim > 2:
         return np.asarray(values, dtype=np.float64)
     cell = grid(players.owner.shape, cells)
     dense = np.append(values, 0.0)[players.owner]
@@ -25,7 +27,9 @@ def regions(values: np.ndarray, players: Players, cells: int = CELLS) -> np.ndar
 
 
 def grid(shape: tuple[int, ...], cells: int = CELLS) -> np.ndarray:
-    """The cell of each pixel (height, width), counted from 0 row by row; at most cells², of nearly the same size."""
+    """The cell of each position (height, width), counted from 0 row by row, or of each (length,): cells² at most."""
+    if len(shape) == 1:
+        return np.arange(shape[0]) * min(cells * cells, shape[0]) // shape[0]
     height, width = shape
     down, across = min(cells, height), min(cells, width)
     rows, columns = np.arange(height) * down // height, np.arange(width) * across // width

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from explainers.engine.likeness import grid, regions
+from explainers.engine.likeness import CELLS, FINE, MANY, grid, regions
 from explainers.engine.quadrature import clenshaw_curtis
 from model_zoo.types import Capability, Players
 
@@ -47,8 +47,9 @@ def left_out(case: Case) -> np.ndarray:
 
 
 def coarse(players: Players) -> Players:
-    """Pixels as the regions of a grid, in the order of likeness.regions; other players as they are."""
-    if players.kind != "pixels":
+    """Players as likeness.regions sums them: as they are where they are few, else the cells of a grid."""
+    few = CELLS * CELLS if players.kind in FINE else MANY
+    if players.count <= few or players.owner.ndim > 2:
         return players
-    owner = grid(players.owner.shape)
+    owner = np.where(players.owner >= 0, grid(players.owner.shape), -1)
     return Players("regions", owner, int(owner.max()) + 1)

@@ -1,7 +1,8 @@
 """Repeats: do the strongest parts stay the strongest with another seed and an input that nobody could tell apart?
 
 The method runs five times more, each time with another seed and with noise of 1 % of the range on what is continuous
-(a text's words are not); counted are the runs in which the three strongest parts are the same three.
+(a text's words are not); counted are the runs in which the three strongest parts are the same, or others that tie with
+them.
 Reference: Alvarez-Melis and Jaakkola (2018), arXiv:1806.08049; Yeh and others (2019), arXiv:1901.09392.
 """
 
@@ -12,12 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from explainers.case import Case
+from explainers.engine.likeness import FINE
 from explainers.types import Check, Evidence, Explanation, Found, Verdict
 from explainers.words import percent
 from model_zoo.types import Sample, UserError
 
 LABEL = "Repeats"
 RUNS, NOISE, TOP = 5, 0.01, 3
+ENOUGH = 0.9  # of what the three strongest held at first, so that a tie counts as kept
 CELLS = 8  # regions along each side of a map of pixels
 
 
@@ -32,7 +35,7 @@ def judge(found: Found) -> Check:
     count = min(TOP, case.players.count - 1)
     if count < 1:
         return _check(Verdict.UNTESTABLE, "There is one part alone, which is always the strongest.")
-    from explainers.engine.likeness import regions, top
+    from explainers.engine.likeness import regions
 
     first = regions(case.values, case.players, CELLS)
     kept = runs = 0
@@ -46,7 +49,7 @@ def judge(found: Found) -> Check:
             continue
         again = regions(values, case.players, CELLS)
         runs += 1
-        kept += top(first, count) == top(again, count)
+        kept += _survives(first, again, count)
         moved.append(float(np.abs(values - case.values).sum() / (np.abs(case.values).sum() or 1.0)))
         if sample is case.sample and not moved[0]:
             return _check(
@@ -59,8 +62,17 @@ def judge(found: Found) -> Check:
     return _judged(kept, runs, count, moved, case, case.spent() - before)
 
 
+def _survives(first: np.ndarray, again: np.ndarray, count: int) -> bool:
+    """Whether the strongest are the same, or others of nearly the same size: ties may change places."""
+    from explainers.engine.likeness import top
+
+    size = np.abs(first)
+    now, before = (float(size[list(top(one, count))].sum()) for one in (again, first))
+    return now >= ENOUGH * before
+
+
 def _judged(kept: int, runs: int, count: int, moved: list[float], case: Case, spent: int) -> Check:
-    what = "regions" if case.players.kind == "pixels" else case.players.kind
+    what = "regions" if case.players.kind in FINE else case.players.kind
     strongest = f"the {count} strongest {what}" if count > 1 else "the strongest part"
     told = f"{strongest} came out in {kept} of {runs} runs with another seed and noise of 1 %"
     change = f"the values moved by {percent(float(np.mean(moved)))} on average"

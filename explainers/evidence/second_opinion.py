@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from explainers.case import Case
+from explainers.engine.likeness import FINE
 from explainers.types import Check, Evidence, Explanation, Found, Verdict
 from explainers.words import number
 from model_zoo.types import Capability, Players
@@ -24,6 +25,7 @@ GOOD, DOUBTFUL = 0.6, 0.3
 SWITCHES = ("perturbation", "shapley", "surrogate")  # families that take parts away
 ORDERS = 4  # random orders of the players, each also backwards
 SEGMENTS = 40
+COARSER = ("segments", "spans")  # kinds of pieces
 
 
 def judge(found: Found) -> Check:
@@ -63,7 +65,7 @@ def _opinion(name: str, other: np.ndarray, values: np.ndarray, k: int, found: Fo
         other = np.maximum(other, 0.0)  # a map without a sign shows what speaks for the target
     value = (captured(values, other, k, signed) + captured(other, values, k, signed)) / 2
     both = round(shared(values, other, k, signed) * k)
-    what = "regions" if case.players.kind == "pixels" else case.players.kind
+    what = "parts" if case.players.kind in FINE else case.players.kind
     strongest = (
         f"{both} of the {k} strongest {what}" if k > 1 else f"{'the same' if both else 'another'} strongest part"
     )
@@ -74,10 +76,11 @@ def _opinion(name: str, other: np.ndarray, values: np.ndarray, k: int, found: Fo
 
 
 def _parts(case: Case) -> tuple[Players, np.ndarray]:
-    """The parts that are compared: the players, or of a map of pixels about 40 segments with the sums over them."""
-    if case.players.kind != "pixels":
+    """The parts that are compared: the players, or of pixels and samples about 40 pieces with the sums over them."""
+    kind = next((one for one in COARSER if one in case.model.input.player_kinds), "")
+    if case.players.kind not in FINE or case.players.count <= SEGMENTS or not kind:
         return case.players, case.values
-    players = case.model.input.players(case.sample, "segments", segments=SEGMENTS)
+    players = case.model.input.players(case.sample, kind, **{kind: min(SEGMENTS, case.players.count)})
     dense = np.append(case.values, 0.0)[case.players.owner]
     return players, np.bincount(players.owner.reshape(-1), dense.reshape(-1), minlength=players.count)
 
@@ -122,7 +125,7 @@ def _permutations(case: Case) -> np.ndarray:
 
 def cost(explanation: Explanation) -> int:
     """One evaluation a part, or 17 gradients, or a few orders."""
-    count = SEGMENTS if explanation.players.kind == "pixels" else explanation.players.count
+    count = SEGMENTS if explanation.players.kind in FINE else explanation.players.count
     rows = 1 if explanation.reference is None else len(explanation.reference.rows)
     return rows * (count + 1)
 
