@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app import terminal
-from app.commands import doctor, explain, models, records, serve
+from app.commands import compare, doctor, explain, models, records, serve
 from model_zoo.types import UserError
 
-COMMANDS = (models, explain, doctor, records, serve)
+COMMANDS = (models, explain, compare, doctor, records, serve)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import streamlit as st
 
 COOKIE = "assay_owner"
 UPLOAD, EXAMINED = "adding", "examined"  # ids: of the upload whose form is open, of the model that is checked up
-_KEY, _PAGES = "selection", "pages"
+_KEY, _PAGES, _COMPARED = "selection", "pages", "compared"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,21 @@ class Selection:
     input: str  # empty: none yet
     name: str = ""
     jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What stands side by side on the screen Compare, for one model and one input; what is empty is still to choose."""
+
+    methods: tuple[str, ...] = ()
+    targets: tuple[int, ...] = ()
+    margin: bool = False  # also why the first target rather than the second
+    output: str = ""
+    group: str = ""  # the jobs of methods and targets
+    view: str = ""  # "baselines", else methods and targets
+    under: str = ""  # the method that is shown under every baseline
+    varied: str = ""  # the jobs of that
+    told: int = 0  # the target whose agreement is shown, by its place
 
 
 def current() -> Selection | None:
@@ -46,8 +61,45 @@ def change(**changes: Any) -> None:
         choose(replace(found, **changes))
 
 
-def write_address(selection: Selection) -> None:
-    """Put the selection into the address, touching it only when it differs."""
+def compared(selection: Selection) -> Compared:
+    """What is compared of this model and input, from the session or else from the address."""
+    known: dict[tuple[str, str], Compared] = st.session_state.setdefault(_COMPARED, {})
+    key = (selection.model, selection.input)
+    if key not in known:
+        here = (st.query_params.get("model"), st.query_params.get("input", ""))
+        known[key] = _read() if here == key else Compared()
+    return known[key]
+
+
+def compare(selection: Selection, found: Compared) -> None:
+    """Make this what is compared of this model and input."""
+    st.session_state.setdefault(_COMPARED, {})[selection.model, selection.input] = found
+
+
+def _read() -> Compared:
+    """What the address says of it; anything may stand there."""
+    given = st.query_params.to_dict()
+    targets = [one for one in given.get("targets", "").split(",") if one.isdigit() and len(one) < 7]
+    told = given.get("told", "")
+    return Compared(
+        methods=tuple(one for one in given.get("methods", "").split(",") if one),
+        targets=tuple(int(one) for one in targets),
+        margin=given.get("margin") == "1",
+        told=int(told) if told.isdigit() and len(told) < 3 else 0,
+        **{one: given.get(one, "") for one in ("output", "group", "view", "under", "varied")},
+    )
+
+
+def spelled(found: Compared) -> dict[str, str]:
+    """What is compared, as it stands in the address."""
+    parts = {name: getattr(found, name) for name in ("output", "group", "view", "under", "varied")}
+    parts |= {"methods": ",".join(found.methods), "targets": ",".join(map(str, found.targets))}
+    parts |= {"margin": "1" if found.margin else "", "told": str(found.told or "")}
+    return {name: value for name, value in parts.items() if value}
+
+
+def write_address(selection: Selection, more: dict[str, str] | None = None) -> None:
+    """Put the selection, and what a screen adds to it, into the address, touching it only when it differs."""
     wanted = {"model": selection.model}
     if selection.input:
         wanted["input"] = selection.input
@@ -55,6 +107,7 @@ def write_address(selection: Selection) -> None:
         wanted["name"] = selection.name
     if selection.jobs:
         wanted["runs"] = ",".join(selection.jobs)
+    wanted |= more or {}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 

@@ -49,9 +49,14 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """What a person would say: 'Three of four methods name …; LIME names … instead.'"""
-        from explainers.comparing_words import agreement
+        return " ".join(self.sentences)
 
-        return agreement(self)
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Who names the same part, how alike their orders are, and about what they differ most."""
+        from explainers.comparing_words import sentences
+
+        return sentences(self)
 
     def figure(self) -> Any:
         """The matrices of agreement as a plotly figure."""

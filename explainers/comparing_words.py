@@ -21,10 +21,9 @@ APART = 0.05  # of one's credit: less is no difference worth a word
 LISTED = 3
 
 
-def agreement(found: Comparison) -> str:
-    """Two or three sentences: what most of them name and who does not, how alike the orders are, the largest rift."""
-    said = [_named(found), _orders(found), _rift(found)]
-    return " ".join(one for one in said if one)
+def sentences(found: Comparison) -> tuple[str, ...]:
+    """Up to three: what most of them name and who does not, how alike the orders are, the largest rift."""
+    return tuple(one for one in (_named(found), _orders(found), _rift(found)) if one)
 
 
 def baselines(found: Comparison, names: Sequence[str]) -> str:
@@ -53,22 +52,27 @@ def _named(found: Comparison) -> str:
         return f"The {_noun(found)} agree on no part."
     picture = found.explanations[0].sample.modality == "image"
     lead, naming, others = _places(found) if picture else _parts(found)
+    verb = "point at" if picture else "name"
     among = "" if picture else f" among their {found.k} strongest" if found.k > 1 else " as the strongest"
     count, yes = len(found.names), sum(naming)
     if not lead or yes < 2:
-        return f"The {_noun(found)} do not name the same{_each(found, others)}."
+        return f"The {_noun(found)} do not {verb} the same{' place' if picture else ''}{_each(found, others, verb)}."
     if yes == count:
-        return f"{'Both' if count == 2 else f'All {_count(count)}'} {_noun(found)} name {lead}{among}."
-    head = f"{_count(yes).capitalize()} of {_count(count)} {_noun(found)} name {lead}{among}"
+        return f"{'Both' if count == 2 else f'All {_count(count)}'} {_noun(found)} {verb} {lead}{among}."
+    head = f"{_count(yes).capitalize()} of {_count(count)} {_noun(found)} {verb} {lead}{among}"
     rest = [place for place, one in enumerate(naming) if not one]
-    said = [
-        f"{found.names[place]} names {others[place]} instead" if others[place] else f"{found.names[place]} does not"
-        for place in rest[:LISTED]
-    ]
+    said = [_instead(found.names[place], others[place], lead, verb) for place in rest[:LISTED]]
     return f"{head}; {_join(said)}."
 
 
-def _each(found: Comparison, parts: Sequence[str]) -> str:
+def _instead(name: str, other: str, lead: str, verb: str) -> str:
+    """What one that does not name the leading part does."""
+    if not other:
+        return f"{name} does not"
+    return f"{name} counts it the other way" if other == lead else f"{name} {_verb(verb, 1)} {other} instead"
+
+
+def _each(found: Comparison, parts: Sequence[str], verb: str) -> str:
     """': A and B name the left, C names the right', of at most LISTED parts."""
     groups: dict[str, list[str]] = {}
     for name, one in zip(found.names, parts, strict=True):
@@ -76,8 +80,14 @@ def _each(found: Comparison, parts: Sequence[str]) -> str:
             groups.setdefault(one, []).append(name)
     if len(groups) < 2:
         return ""
-    told = [f"{_join(who)} name{'s' * (len(who) == 1)} {what}" for what, who in list(groups.items())[:LISTED]]
+    told = [f"{_join(who)} {_verb(verb, len(who))} {what}" for what, who in list(groups.items())[:LISTED]]
     return f": {', '.join(told)}"
+
+
+def _verb(verb: str, count: int) -> str:
+    """'names', 'points at' for one."""
+    first, *rest = verb.split()
+    return " ".join([first + "s" * (count == 1), *rest])
 
 
 def _parts(found: Comparison) -> tuple[str, list[bool], list[str]]:

@@ -3,8 +3,8 @@
 From each family the best founded method that applies is taken: one whose values add up to something, exact before
 sampled, tied to the class before class-blind. Families come in the order of what they add to each other on this kind of
 input. Seconds are evaluations ahead times seconds an evaluation, from past runs of the same method where there are any,
-else from timing the model. No method may take more than half of the budget, so that there is room for another; one
-whose accuracy is bought with evaluations is given fewer where that makes it fit.
+else from timing the model. No method may take more than three quarters of the time that is left, so that there is room
+for another; one whose accuracy is bought with evaluations is given fewer where that makes it fit.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 
 from explainers import registry
-from explainers.types import Family, Method
+from explainers.diagnosis import Diagnosis
+from explainers.types import FEW, Family, Method
 from explainers.words import number
 from model_zoo.types import Capability, ModelCard, Sample
 
 MOST = 4  # methods: more cannot be read beside one another
-HALF = 0.5  # of the budget, for one method
+PART = 0.75  # of the time that is left, for one method
 SHRUNK = 3  # times that the work of a method may be halved to fit
 ROWS = 100  # that a table's background is taken to have
-SEGMENTS = 60  # that a photo is taken to have where a method does not say
+SEGMENTS, SPANS = 60, 20  # that a photo, or a series or sound, is taken to have where a method does not say
 
 FAMILIES: dict[str, tuple[Family, ...]] = {
     "image": ("gradient", "activation", "perturbation", "shapley", "surrogate", "attention"),
@@ -34,9 +35,9 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
 BEST: dict[Family, dict[str, str]] = {  # best founded first, each with why
     "gradient": {
         "integrated_gradients": "its parts add up to the change from the baseline, and it says whether it settled",
-        "lrp": "it shares the score out layer by layer in one pass, and says what is lost on the way",
         "deep_lift": "its parts add up to the change from the baseline, in one pass",
         "expected_gradients": "its parts add up to the change from typical inputs",
+        "lrp": "it shares the score out layer by layer in one pass, and says what is lost on the way",
         "gradient_shap": "its parts add up to the change from typical inputs, nearly",
         "deep_lift_shap": "its parts add up to the change from typical inputs",
         "input_x_gradient": "it is the quickest one whose values are shares of the output",
@@ -172,7 +173,7 @@ def good_set(
                 left[method.id] = f"{MOST} methods of other families are enough to be read beside one another."
             else:
                 count = players(method) if callable(players) else players
-                found = _fitted(card, method, count, min(spare, HALF * budget), pace)
+                found = _fitted(card, method, count, PART * spare, pace)
                 if isinstance(found, str):
                     left[method.id] = found
                 else:
@@ -184,6 +185,17 @@ def good_set(
     return GoodSet(tuple(picks), tuple(Left(one, left[one.id]) for one in listed), budget)
 
 
+def paced(examined: Diagnosis, past: Callable[[str], Any]) -> tuple[Pace, dict[str, str]]:
+    """The pace from a check-up and from past jobs of each method, and what the check-up refuses with its reasons."""
+    known = {}
+    for method in registry.methods():
+        job = past(method.id)
+        if job is not None and job.total and job.seconds:
+            known[method.id] = job.seconds / job.total
+    refused = {one.method: one.reason for one in examined.methods if one.reason}
+    return Pace(examined.seconds, examined.backward or 3 * examined.seconds, known), refused
+
+
 def counted(card: ModelCard, sample: Sample, method: Method) -> int:
     """How many share the credit by default, from the sample alone."""
     kind = method.players.get(card.modality)
@@ -193,6 +205,8 @@ def counted(card: ModelCard, sample: Sample, method: Method) -> int:
         return int(getattr(method.params(), "segments", 0) or SEGMENTS)
     if kind == "words":
         return int(getattr(sample.view, "kept", 0)) or len(sample.x)
+    if card.modality in FEW:
+        return int(getattr(method.params(), kind or "", 0) or SPANS)
     return int(np.prod(sample.x.shape[-2:] if card.modality == "image" else sample.x.shape))
 
 

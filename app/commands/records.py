@@ -10,6 +10,7 @@ from typing import Any
 
 from app import terminal
 from app.reports import printing
+from explainers.comparing import Comparison
 from explainers.types import Explanation
 from model_zoo.types import UserError
 
@@ -51,8 +52,8 @@ def check_out(path: Path, endings: tuple[str, ...]) -> None:
         raise UserError(printing.NO_BROWSER)
 
 
-def write(paths: list[Path], explanations: tuple[Explanation, ...]) -> None:
-    """Write a record or a report to each path."""
+def write(paths: list[Path], explanations: tuple[Explanation, ...], comparisons: tuple[Comparison, ...] = ()) -> None:
+    """Write a record or a report to each path; a report holds what was compared as well."""
     if not explanations:
         return
     for path in paths:
@@ -63,7 +64,7 @@ def write(paths: list[Path], explanations: tuple[Explanation, ...]) -> None:
         else:
             from app.reports.report import write as write_report
 
-            write_report(path, explanations)
+            write_report(path, explanations, comparisons)
         try:
             print(f"Written: {path}", file=sys.stderr, flush=True)
         except BrokenPipeError:

@@ -10,11 +10,12 @@ import re
 import streamlit as st
 
 from explainers import record
+from explainers.comparing import Comparison
 from explainers.types import Explanation
 
 
-def buttons(found: tuple[Explanation, ...], key: str) -> None:
-    """One button a kind of file, for all of these explanations together."""
+def buttons(found: tuple[Explanation, ...], key: str, comparisons: tuple[Comparison, ...] = ()) -> None:
+    """One button a kind of file, for all of these explanations together, and for what was compared of them."""
     if not found:
         return
     from app.reports import report, values  # its template engine is not needed before there is something to export
@@ -23,7 +24,7 @@ def buttons(found: tuple[Explanation, ...], key: str) -> None:
     with st.container(horizontal=True, key="export"):
         st.download_button(
             "Report (HTML)",
-            lambda: report.html(found),
+            lambda: report.html(found, comparisons),
             f"{name}.html",
             "text/html",
             key=f"export/html/{key}",
@@ -32,7 +33,7 @@ def buttons(found: tuple[Explanation, ...], key: str) -> None:
         )
         st.download_button(
             "Report (PDF)",
-            lambda: report.pdf(found),
+            lambda: report.pdf(found, comparisons),
             f"{name}.pdf",
             "application/pdf",
             key=f"export/pdf/{key}",

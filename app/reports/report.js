@@ -1,7 +1,7 @@
 "use strict";
 // Draws the figures that the page carries as JSON, and redraws them for paper.
 const { photos, plots, config } = JSON.parse(document.getElementById("data").textContent);
-const PAPER = 334; // CSS pixels of half an A4 page between its margins
+const PAPER = 334, WHOLE = 680; // CSS pixels of half an A4 page between its margins, and of all of it
 const elements = [...document.querySelectorAll("[data-plot]")];
 const wanted = (layout, width) =>
   layout.meta && layout.meta.aspect ? Math.round(Math.min(width, 520) * layout.meta.aspect + layout.meta.around) : layout.height;
@@ -20,9 +20,10 @@ const slider = (element, visible) =>
   );
 addEventListener("beforeprint", () => {
   for (const element of elements) {
-    const height = wanted(element.layout, PAPER);
+    const width = element.classList.contains("wide") ? WHOLE : PAPER;
+    const height = wanted(element.layout, width);
     element.style.height = `${height}px`;
-    Plotly.relayout(element, { width: PAPER, height, ...slider(element, false) });
+    Plotly.relayout(element, { width, height, ...slider(element, false) });
   }
 });
 addEventListener("afterprint", () => {

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from app.reports import printing
+from app.reports.comparing import section
 from explainers import durable, figures
+from explainers.comparing import Comparison
 from explainers.figures import _sketch, curves
 from explainers.figures.attention import sharpest
 from explainers.figures.image import uri
 from explainers.figures.prediction import classes
 from explainers.sentence import headline, sentence
-from explainers.types import Explanation
+from explainers.types import Explanation, Verdict
 from explainers.verdicts import MARKS, stressed
 from explainers.words import number, percent
 from model_zoo.types import UserError
@@ -40,14 +42,18 @@ GIVEN = {
 UNREAD = 1200  # characters of unread text that are printed
 
 
-def html(explanations: Sequence[Explanation]) -> str:
-    """The report as one self-contained HTML document; UserError if there is nothing to report."""
+def html(explanations: Sequence[Explanation], comparisons: Sequence[Comparison] = ()) -> str:
+    """The report as one self-contained HTML document; UserError if there is nothing to report.
+
+    comparisons: what was compared of them, which stands before them.
+    """
     if not explanations:
         raise UserError("There is no explanation to report; run a method first.")
     scripts = (_plotly(), _text("report.js"))
     plots = _Plots()
     scales = figures.scales(explanations)
     cases = _cases(tuple(zip(explanations, scales, strict=True)), plots)
+    compared = [section(one, plots.add) for one in comparisons]
     policy = (
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         f"script-src {' '.join(_hash(one) for one in scripts)}"
@@ -63,23 +69,24 @@ def html(explanations: Sequence[Explanation]) -> str:
         script=_markup(scripts[1]),
         data=_markup(plots.json()),
         cases=cases,
+        comparisons=compared,
         when=max(one.provenance.when for one in explanations),
     )
 
 
-def pdf(explanations: Sequence[Explanation]) -> bytes:
+def pdf(explanations: Sequence[Explanation], comparisons: Sequence[Comparison] = ()) -> bytes:
     """The same document on A4 paper; UserError if no Chromium or Chrome is installed."""
-    return printing.pdf(html(explanations))
+    return printing.pdf(html(explanations, comparisons))
 
 
-def write(path: str | Path, explanations: Sequence[Explanation]) -> None:
+def write(path: str | Path, explanations: Sequence[Explanation], comparisons: Sequence[Comparison] = ()) -> None:
     """Write a report (.html, .pdf) or a record (.assay), by the path's ending; whole or not at all."""
     path = Path(path)
     match path.suffix.lower():
         case ".html" | ".htm":
-            data = html(explanations).encode()
+            data = html(explanations, comparisons).encode()
         case ".pdf":
-            data = pdf(explanations)
+            data = pdf(explanations, comparisons)
         case ".assay":
             from explainers import record
 
@@ -179,17 +186,18 @@ def _run(explanation: Explanation, scale: float, plots: _Plots) -> dict[str, Any
     curved = curves.picture(explanation)
     for one in (*figures.pictures(explanation, scale), *sharpest(explanation), *([curved] if curved else [])):
         drawn = {"plot": plots.add(one.content)} if one.kind == "plotly" else {"markup": _markup(one.content)}
-        pictures.append({"title": one.title, "caption": one.caption, "warning": one.warning, **drawn})
+        pictures.append({"id": one.id, "title": one.title, "caption": one.caption, "warning": one.warning, **drawn})
     overall = explanation.overall
-    checks = [(MARKS[one.verdict], one.label, _markup(stressed(one.sentence))) for one in explanation.evidence]
+    ran = [one for one in explanation.evidence if one.verdict is not Verdict.NOT_RUN]
     return {
         "title": explanation.title,
         "sentence": sentence(explanation),
         "header": _header(explanation),
         "pictures": pictures,
         "overall": (MARKS[overall.verdict], _markup(stressed(overall.sentence))),
-        "checks": checks,
-        "notes": explanation.notes,
+        "checks": [(MARKS[one.verdict], one.label, _markup(stressed(one.sentence))) for one in ran],
+        "left": ", ".join(one.label for one in explanation.evidence if one not in ran),
+        "notes": explanation.notes[int(any(one["id"] == "rule" for one in pictures)) :],  # the picture is that sentence
         "parameters": [
             (name, _plain(value))
             for name, value in explanation.provenance.parameters.items()

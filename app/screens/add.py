@@ -20,7 +20,7 @@ from explainers.runtime.types import Upload
 from model_zoo.files import Reading
 from model_zoo.types import ModelCard, UserError
 
-PAGE = Page(title="Your own model", icon=":material/upload:", url_path="add", order=2)
+PAGE = Page(title="Your own model", icon=":material/upload:", url_path="add", order=3)
 OPENING = "Opening it with these facts …"
 AGAIN = "Reading it again …"
 

@@ -17,7 +17,7 @@ from explainers.diagnosis import Diagnosis, Finding, Suited
 from explainers.types import Check, Verdict
 from model_zoo.types import ModelCard, UserError
 
-PAGE = Page(title="Check-up", icon=":material/stethoscope:", url_path="doctor", order=4)
+PAGE = Page(title="Check-up", icon=":material/stethoscope:", url_path="doctor", order=5)
 MADE_UP = "made-up"
 KNOWN = (Verdict.BAD, Verdict.DOUBTFUL)  # of what has to be known before it is explained
 

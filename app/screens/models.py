@@ -13,7 +13,7 @@ from explainers import registry
 from model_zoo import catalogue
 from model_zoo.types import ModelCard
 
-PAGE = Page(title="Models", icon=":material/deployed_code:", url_path="models", order=3)
+PAGE = Page(title="Models", icon=":material/deployed_code:", url_path="models", order=4)
 TASKS = {
     "classification": "chooses one of {count:,} classes",
     "binary": "decides between {labels}",

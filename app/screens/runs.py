@@ -22,7 +22,7 @@ from explainers.types import Explanation
 from model_zoo.modalities.image import ImageView
 from model_zoo.types import UserError
 
-PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=5)
+PAGE = Page(title="Runs", icon=":material/history:", url_path="runs", order=6)
 SHOWN = 10  # runs to a page
 _OPEN = "runs-open"
 _UPLOAD = "upload-record"

@@ -1,7 +1,8 @@
 """How far explanations agree: two matrices side by side, annotated. Not a picture of one explanation.
 
 Rows are named and numbered, columns bear the numbers, so that long names fit. Colours diverge around 0 on a scale from
--1 to 1, teal for agreement and amber for its opposite, since red and blue speak for and against a target.
+-1 to 1, teal for agreement and amber for its opposite, since red and blue speak for and against a target; cells are
+opaque, so that their figures can be read on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
     from explainers.comparing import Comparison
 
-TOGETHER, OPPOSED = (15, 118, 110), (180, 108, 8)
+TOGETHER, OPPOSED, NEUTRAL = (15, 118, 110), (168, 98, 8), (229, 233, 237)
 CELL, ABOVE, BELOW = 40, 46, 6  # pixels of a row, over and under the matrices
 NAME = 24  # characters of a name beside a row
-DARK = 0.5  # from this magnitude on a cell is dark enough for white figures
+DARK = 0.75  # from this magnitude on a cell is dark enough for white figures
+LIGHT, DEEP = "#ffffff", "#1b2430"
 LEFT = 175  # pixels for the names
 
 
@@ -59,8 +61,10 @@ def figure(comparison: Comparison) -> go.Figure:
 
 
 def colour(value: float) -> str:
-    """The paper of a cell: clear at 0."""
-    return _style.rgba(TOGETHER if value >= 0 else OPPOSED, 0.9 * min(abs(value), 1.0))
+    """The paper of a cell: neutral at 0."""
+    share, full = min(abs(value), 1.0) ** 0.85, TOGETHER if value >= 0 else OPPOSED
+    mixed = [round(share * one + (1 - share) * other) for one, other in zip(full, NEUTRAL, strict=True)]
+    return f"rgb({mixed[0]},{mixed[1]},{mixed[2]})"
 
 
 def _cells(names: tuple[str, ...], title: str, matrix: np.ndarray, x: str, y: str) -> Any:
@@ -89,11 +93,9 @@ def _cells(names: tuple[str, ...], title: str, matrix: np.ndarray, x: str, y: st
 def _numbers(matrix: np.ndarray, x: str, y: str) -> list[dict[str, Any]]:
     found = []
     for (row, column), value in np.ndenumerate(matrix):
-        note = {"x": column, "y": row, "xref": x, "yref": y, "text": two(value), "showarrow": False}
-        size: dict[str, Any] = {"size": 12}
-        if np.isfinite(value) and abs(value) >= DARK:
-            size["color"] = "#ffffff"
-        found.append(note | {"font": size})
+        ink = LIGHT if np.isfinite(value) and abs(value) >= DARK else DEEP
+        told = f'<span style="color:{ink}">{two(value)}</span>'  # a page may set the ink of all text, but not of a span
+        found.append({"x": column, "y": row, "xref": x, "yref": y, "text": told, "showarrow": False})
     return found
 
 

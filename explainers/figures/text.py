@@ -30,7 +30,7 @@ def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture,
     return (Picture("words", "In the text", "html", markup(explanation, full), says),)
 
 
-def markup(explanation: Explanation, full: float) -> str:
+def markup(explanation: Explanation, full: float, legend: bool = True) -> str:
     """HTML of the text, with colours full at ±`full`."""
     view, with_sign = explanation.sample.view, signed(explanation)
     pieces, at = [], 0
@@ -49,7 +49,8 @@ def markup(explanation: Explanation, full: float) -> str:
     style = (
         "font-size:1rem;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere;max-height:26rem;overflow-y:auto"
     )
-    return f'<div class="assay-text"><div style="{style}">{body}</div>{_legend(explanation, full, with_sign)}</div>'
+    below = _legend(explanation, full, with_sign) if legend else ""
+    return f'<div class="assay-text"><div style="{style}">{body}</div>{below}</div>'
 
 
 def _word(text: str, one: Credit, full: float, with_sign: bool) -> str:

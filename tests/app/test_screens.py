@@ -30,7 +30,7 @@ MODALITIES = {card.modality: card.id for card in reversed(catalogue.cards())}
 
 def test_screens_are_found_in_order_and_documented() -> None:
     found = screens()
-    assert [one.page.title for one in found] == ["Explain", "Your own model", "Models", "Check-up", "Runs"]
+    assert [one.page.title for one in found] == ["Explain", "Compare", "Your own model", "Models", "Check-up", "Runs"]
     assert len({one.page.url_path for one in found}) == len(found)
 
 
