@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from explainers.engine.credit import credit
-from explainers.engine.libraries import largest_error, quiet
+from explainers.engine.libraries import largest_error, quiet, seeded
 from explainers.engine.surrogate import follows
 from explainers.types import Attribution, Method, Settled, knob
 from explainers.words import number
@@ -73,7 +73,8 @@ def explain(
     switches = drawn(params.n_samples, players.count, run.seed)
     outputs = run.evaluator.masked(sample, players, switches == 1, reference, target)
     weights = _similarity(sample, players, reference.rows[0], switches)
-    with quiet(), torch.random.fork_rng(devices=[]):  # the library's line draws weights that it then replaces
+    # The library's line draws weights that it then replaces, and scikit-learn a seed that it does not use.
+    with quiet(), seeded(run.seed), torch.random.fork_rng(devices=[]):
         values, intercept = _fit(switches, outputs, weights, params)
         error = _jackknife(switches, outputs, weights, params)
     r2 = _r2(outputs, intercept + switches @ values, weights)
@@ -107,7 +108,7 @@ def _similarity(sample: Sample, players: Players, cover: np.ndarray, switches: n
     else:
         dot, length, own = switches.sum(1), switches.sum(1), float(players.count)
     least = 1e-8  # as torch.nn.CosineSimilarity
-    distance = 1 - dot / (np.maximum(np.sqrt(length), least) * max(np.sqrt(own), least))
+    distance = 1 - dot / (np.maximum(np.sqrt(np.maximum(length, 0)), least) * max(np.sqrt(own), least))
     return np.exp(-(distance**2) / 2)
 
 

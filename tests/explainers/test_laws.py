@@ -29,9 +29,14 @@ def test_every_plug_in_loads() -> None:
 
 def test_the_methods_of_this_release() -> None:
     wanted = {
-        "saliency", "input_x_gradient", "integrated_gradients", "smoothgrad", "grad_cam", "occlusion",
-        "kernel_shap", "gradient_shap", "partition_shap", "tree_shap", "lime",
-        "attention", "attention_rollout", "gradient_attention",
+        "saliency", "input_x_gradient", "integrated_gradients", "expected_gradients", "smoothgrad", "vargrad",
+        "deep_lift", "deep_lift_shap", "guided_backprop", "lrp", "layer_integrated_gradients", "layer_conductance",
+        "grad_cam", "grad_cam_plus_plus", "hires_cam", "layer_cam", "eigen_cam", "score_cam",
+        "occlusion", "feature_ablation", "feature_permutation", "rise", "lime", "captum_lime", "anchors",
+        "exact_shapley", "kernel_shap", "captum_kernel_shap", "permutation_shap", "shapley_sampling", "leverage_shap",
+        "regression_adjusted_shap", "partition_shap", "gradient_shap", "deep_shap", "tree_shap", "linear_shap",
+        "shapley_interactions",
+        "attention", "attention_rollout", "attention_flow", "gradient_attention", "attention_norms", "cross_attention",
     }  # fmt: skip
     assert wanted <= {one.id for one in METHODS}
 
