@@ -32,7 +32,7 @@ WARNINGS = {
     "settled": "this explanation did not settle",
     "beats_chance": "shuffled copies of this explanation do as well",
     "reads_the_model": "a model with random weights gets nearly the same",
-    "repeats": "the strongest parts do not come out again",
+    "repeats": "the strongest parts change when it is run again",
     "second_opinion": "another method says otherwise",
 }
 CAVEATS = (  # how a cell's note begins, what is said of one such column, and of several

@@ -17,7 +17,15 @@ from explainers.figures import Picture, attention
 from explainers.types import Explanation
 
 WIDTHS = {1: 520, 2: 420, 3: 263}  # pixels of a panel's picture at 1,280, by how many stand side by side
-SHORT = {"overlay": "Photo", "words": "Text", "bars": "Bars", "waterfall": "Sum", "attention": "Heads"}  # narrow tabs
+SHORT = {
+    "rule": "Rule",
+    "overlay": "Photo",
+    "words": "Text",
+    "bars": "Bars",
+    "waterfall": "Sum",
+    "attention": "Heads",
+    "interactions": "Pairs",
+}  # narrow tabs
 FOLDED = {1: 1000, 2: 650, 3: 400}  # characters of a text that a panel shows at once, by the same
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +63,8 @@ def draw(
         return None
     room = trust.draw(found, key, asks)
     for note in found.notes:
-        caption(note)
+        if not any(one.id == "rule" for one in pictures) or note != found.notes[0]:  # the picture is that sentence
+            caption(note)
     _details(found)
     return room
 

@@ -23,6 +23,7 @@ from explainers.types import Explanation
 __all__ = ["CONFIG", "Picture", "Scale", "main", "pictures", "scale", "scales"]
 
 
+NAMED = 5  # neighbours on the same scale that are named
 SPAN = 5.0  # compared pictures share a scale while the smallest range is at least this part of the largest
 
 
@@ -53,6 +54,8 @@ class Scale(float):
         if not names:
             return ""
         said = list(dict.fromkeys(names))
+        if len(said) > NAMED:
+            return f"One scale with {len(said):,} other methods."
         listed = said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
         return f"One scale with {listed}." if listed != explanation.title else "One scale with its neighbour."
 

@@ -28,6 +28,7 @@ def draws(explanation: Explanation) -> bool:
 def draw(explanation: Explanation, scale: float | None = None) -> tuple[Picture, ...]:
     """The bars; `scale` makes compared plots share their axis."""
     top, rest = strongest(credits(explanation), SHOWN)
+    top, rest = _without_zeros(top, rest)
     kind = TITLES.get(explanation.players.kind, explanation.players.kind.capitalize())
     says = _style.direction(explanation)
     if any(one.error is not None for one in top):
@@ -72,6 +73,15 @@ def figure(
     lines(found, [label(one) for one in rows], [_value(one.value, with_sign) for one in rows], explanation.unit)
     found.update_xaxes(range=_range(explanation, scale))
     return found
+
+
+def _without_zeros(top: tuple[Credit, ...], rest: Credit | None) -> tuple[tuple[Credit, ...], Credit | None]:
+    """A rule or a sparse surrogate names few parts: the many that are 0 are one row."""
+    some = tuple(one for one in top if one.value)
+    if not some or len(top) - len(some) < 3:
+        return top, rest
+    zeros = [*top[len(some) :], *(rest.parts if rest is not None else ())]
+    return some, Credit(f"{len(zeros):,} others", sum(one.value for one in zeros), parts=tuple(zeros), summary=True)
 
 
 def lines(found: go.Figure, names: list[str], values: list[str], unit: str) -> None:

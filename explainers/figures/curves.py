@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CHECK = "beats_chance"
 SIDES = (("deletion", "Taken away"), ("insertion", "Put back"))
-HUES = (_style.PLAIN, (202, 101, 2))  # told apart by the colour-blind, and one line is dashed besides
+HUES = ((139, 92, 246), (202, 101, 2))  # told apart by the colour-blind, and one line is dashed besides
 DASHES = ("solid", "dash")
 HEIGHT = 190  # pixels
 BAND = 0.16  # opacity

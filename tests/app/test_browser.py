@@ -25,6 +25,7 @@ from explainers import open_record
 pytestmark = pytest.mark.browser
 
 PATIENCE = 90_000  # milliseconds; a loaded machine is slow
+CHIPS = "[class*=st-key-chip-]"  # the picked methods
 CLOSED = ("_stcore/health", "_stcore/host-config")  # Streamlit probes these under a screen's path before the root
 
 
@@ -115,19 +116,29 @@ def go(page: Any, screen: str) -> None:
 
 
 def ask(page: Any, *methods: str) -> None:
-    """Tick exactly these methods and press Explain."""
-    pills = page.get_by_role("toolbar", name="Methods").get_by_role("button")
-    exact = [pills.filter(has_text=re.compile(f"^{re.escape(one)}$")) for one in methods]
-    for wanted in exact:
-        wanted.wait_for()
-    still(page)  # the row of the model before may have been there
-    for name in pills.all_inner_texts():
-        pill = pills.filter(has_text=re.compile(f"^{re.escape(name.strip())}$"))
-        if (pill.get_attribute("aria-pressed") == "true") != (name.strip() in methods):
-            pill.click()
-            page.wait_for_timeout(200)
-            still(page)
+    """Pick exactly these methods and press Explain."""
+    page.locator(CHIPS).first.wait_for()
+    still(page)
+    if picked(page) != list(methods):
+        page.get_by_role("button", name="Add methods").click()
+        dialog = page.get_by_role("dialog")
+        boxes = dialog.locator("label", has=page.get_by_role("checkbox"))
+        for name in {*picked(page), *methods}:
+            if (name in picked(page)) != (name in methods):
+                boxes.filter(has_text=re.compile(f"^{re.escape(name)}$")).click()
+                page.wait_for_timeout(300)
+                still(page)
+        dialog.get_by_role("button", name="Done").click()
+        dialog.wait_for(state="hidden")
+        still(page)
+    assert sorted(picked(page)) == sorted(methods)
     page.locator(".st-key-run button").click()
+
+
+def picked(page: Any) -> list[str]:
+    """The methods in the row."""
+    names = page.locator(f"{CHIPS} [data-testid=stPopover] p").all_inner_texts()
+    return [one.splitlines()[-1].strip() for one in names]
 
 
 def finished(page: Any, count: int) -> None:
@@ -162,11 +173,11 @@ def test_from_choosing_to_the_reopened_record(
     finished(page, len(methods))
     page.locator(picture).first.wait_for()
     assert re.search(r"\d %.*mainly because of|\d %", page.locator(".as-headline").inner_text())
-    marks = page.locator(".as-mark")
-    assert marks.count() >= 1  # what does not apply stands in the details
+    marks = page.locator(".as-line")
+    assert marks.count() == 6 * len(methods)
     if marks.first.get_attribute("open") is None:  # a bad one is open from the start
         marks.first.locator("summary").click()
-    assert marks.first.locator("p").is_visible()
+    assert marks.first.locator("p").first.is_visible()
 
     report = save(page, "Report (HTML)", tmp_path)
     text = report.read_text(encoding="utf-8")
@@ -185,8 +196,7 @@ def test_from_choosing_to_the_reopened_record(
     page.get_by_role("button", name="Explain this input again").click()
     page.locator(".st-key-run button").wait_for()
     still(page)
-    pressed = page.get_by_role("toolbar", name="Methods").locator('button[aria-pressed="true"]')
-    assert set(pressed.all_inner_texts()) == set(methods)
+    assert set(picked(page)) == set(methods)
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("button", name="All runs").click()
     page.locator(".as-headline", has_text="Runs").wait_for()
@@ -201,9 +211,8 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     fake.write_text("this is no picture")
     page.locator(".as-bars").wait_for()
     still(page)
-    pressed = page.get_by_role("toolbar", name="Methods").locator('button[aria-pressed="true"]')
-    pressed.nth(1).wait_for()  # the pills come after the bars
-    chosen = pressed.all_inner_texts()
+    page.locator(CHIPS).nth(1).wait_for()  # the row comes after the bars
+    chosen = picked(page)
     page.locator("input[type=file]").set_input_files(fake)
     sentence = page.locator(".as-error")
     sentence.wait_for()
@@ -214,8 +223,8 @@ def test_bad_files_are_sentences_and_the_screen_stays(page: Any, tmp_path: Path)
     page.locator(".as-headline + .as-quiet", has_text="cat").wait_for()
     page.locator(".as-bars").wait_for()
     still(page)
-    pressed.nth(1).wait_for()
-    assert pressed.all_inner_texts() == chosen, "a bad file changed what was chosen"
+    page.locator(CHIPS).nth(1).wait_for()
+    assert picked(page) == chosen, "a bad file changed what was chosen"
 
     page.get_by_role("radio", name="Table", exact=True).click()
     page.locator(".as-row").first.wait_for()
@@ -304,6 +313,44 @@ def test_a_refresh_finds_the_job_and_cancel_stops_it(page: Any) -> None:
     page.locator(".st-key-cancel button").click()
     page.get_by_text("Stopped before it was finished.").wait_for()
     page.locator(".st-key-run button").wait_for()
+
+
+def test_a_test_in_its_middle_outlives_a_refresh_and_can_be_stopped(page: Any) -> None:
+    choose(page, "Text", "MiniLM sentiment")
+    ask(page, "Integrated gradients")
+    finished(page, 1)
+    assert page.locator(".as-overall").inner_text().endswith("2 of the 4 tests that it rests on ran.")
+    page.get_by_role("button", name=re.compile("^Test it fully, ")).click()
+    page.get_by_text(re.compile(r"Testing: [\d,]+ of [\d,]+ evaluations")).wait_for()
+    assert page.locator(".assay-text").is_visible(), "the values stay in view"
+    page.reload()
+    page.get_by_text(re.compile(r"Testing: [\d,]+ of [\d,]+ evaluations")).wait_for()
+    page.locator(".assay-text").wait_for()
+    page.locator("[class*=st-key-testing-]").get_by_role("button", name="Stop").click()
+    page.get_by_text("Testing was stopped; what was known before stays.").wait_for()
+    still(page)
+    assert page.locator(".assay-text").is_visible()
+    page.get_by_role("button", name=re.compile("^Test, ")).last.click()  # the quickest: the second opinion
+    line = page.locator(".as-line", has_text="Second opinion")
+    line.locator(".as-word", has_text=re.compile("good|doubtful|bad")).wait_for()
+
+
+def test_an_explanation_is_tested_fully_and_a_refresh_keeps_it(page: Any, tmp_path: Path) -> None:
+    choose(page, "Table", "Income perceptron")
+    ask(page, "Integrated gradients")
+    finished(page, 1)
+    button = page.get_by_role("button", name=re.compile("^Test it fully, "))
+    button.click()
+    page.get_by_text("Deletion and insertion curves").click()
+    page.locator("[class*=st-key-curves-] .js-plotly-plot").wait_for()
+    assert button.count() == 0
+    assert page.locator(".as-word", has_text="not run").count() == 0
+    page.reload()
+    page.get_by_text("Deletion and insertion curves").wait_for()
+    assert re.search(r"\d of the 4 tests that it rests on ran, and 2 more", page.locator(".as-overall").inner_text())
+    still(page)
+    (found,) = open_record(save(page, "Record (.assay)", tmp_path)).explanations
+    assert {one.id for one in found.evidence if one.evaluations} >= {"beats_chance", "repeats", "second_opinion"}
 
 
 def test_a_killed_worker_is_a_sentence_and_the_next_run_works(page: Any, server: tuple[str, int]) -> None:

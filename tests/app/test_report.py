@@ -15,6 +15,7 @@ from chromium import required
 
 from app.reports import printing, report, values
 from explainers import durable
+from explainers.types import Check, Verdict
 from model_zoo.types import UserError
 
 OPACITY = "document.querySelector('.heatmaplayer image').style.opacity"
@@ -84,7 +85,7 @@ def test_all_lines_of_evidence_stand_in_the_report_with_their_curves():
         "Reads the model: could not be tested",
         "Repeats: bad",
         "Second opinion: doubtful",
-        "Do not rely on this picture: the strongest parts do not come out again.",
+        "Do not rely on this picture: the strongest parts change when it is run again.",
         "Parts taken away and put back",
         "dashed, the picture &lt;blurred&gt;.",
     ):
@@ -92,6 +93,13 @@ def test_all_lines_of_evidence_stand_in_the_report_with_their_curves():
     data = json.loads(re.search(r'id="data">(.*?)</script>', found, re.DOTALL)[1])
     assert any(len(one["data"]) == 8 for one in data["plots"]), "lines and bands of two ways, in two panels"
     assert "Parts taken away" not in _own(report.html(LOT))
+
+
+def test_what_was_not_run_is_one_line():
+    left = tuple(Check(one, one.upper(), Verdict.NOT_RUN, "Not run: it takes long.") for one in ("a", "b"))
+    found = _own(report.html((handmade.table(evidence=(*handmade.CHECKS, *left)),)))
+    assert '<span aria-hidden="true">–</span> Not run</span> A, B</li>' in found
+    assert "it takes long" not in found
 
 
 def test_values_as_a_table():
