@@ -28,9 +28,10 @@ import model_zoo
 from explainers.types import Verdict
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
-import watermarked  # noqa: E402  (the network with a planted mark that the tests train)
+import watermarked
 
-WORDS = "the plot was dull but every actor gave a warm and funny show that night in town".split()
+TEXT = "the plot was dull but every actor gave a warm and funny show that night in town"
+WORDS = TEXT.split()
 SAMPLED = {
     "kernel_shap": {"nsamples": 400},
     "leverage_shap": {},
@@ -64,6 +65,7 @@ class Bag(torch.nn.Module):
         self.head = torch.nn.Sequential(torch.nn.Linear(8, 12), torch.nn.Tanh(), torch.nn.Linear(12, 3))
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Scores (n, 3) of ids (n, words)."""
         vectors = self.embedding(ids)
         return self.head((vectors * self.weigh(vectors).sigmoid()).sum(1))
 
@@ -102,7 +104,7 @@ def texts(count: int) -> Iterator[Judged]:
             return model_zoo.wrap(
                 Bag(draw),
                 modality="text",
-                tokenizer=lambda text: [ids[word] for word in text.split()],
+                tokenizer=lambda given: [ids[word] for word in given.split()],
                 class_names=list("abc"),
             )
 
@@ -186,7 +188,7 @@ def calibrate(sizes: dict[Callable[[int], Iterator[Judged]], int]) -> dict[str, 
 
 
 def random_values(count: int) -> dict[str, tuple[int, int, int]]:
-    """How often random values are certified: for each kind, cases, p ≤ .05 in every way of removing, and in the first."""
+    """How often random values are certified: for each kind, cases, those that are good, and good or doubtful."""
     found = {}
     for kind, make in (("table, network", tables), ("text", texts), ("picture", pictures)):
         certified = tried = first = 0
@@ -276,7 +278,7 @@ def main() -> None:
     covered = coverage(200 // share)
     print(_table(counted), "\n")
     print(_by_line(counted), "\n")
-    print("| random values | cases | certified in every way of removing | in at least one |\n|---|---|---|---|")
+    print("| random values | cases | certified | certified or doubtful |\n|---|---|---|---|")
     for kind, (tried, certified, first) in chance.items():
         print(f"| {kind} | {tried} | {100 * certified / tried:.1f} % | {100 * first / tried:.1f} % |")
     print("\n| standard errors of | values | within 1.96 of them |\n|---|---|---|")
