@@ -25,7 +25,8 @@ def methods() -> str:
     parts = ["# Methods\n\nWritten by `python docs/tables.py` from the methods' own records.\n"]
     known = registry.methods()
     listed = "; ".join(
-        f"**{family}**: " + ", ".join(f"`{one.id}`" for one in known if one.family == family) for family in registry.ORDER
+        f"**{family}**: " + ", ".join(f"`{one.id}`" for one in known if one.family == family)
+        for family in registry.ORDER
     )
     parts.append(f"{len(known)} methods. {listed}.\n")
     parts += [_method(one) for one in known]

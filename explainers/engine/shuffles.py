@@ -1,8 +1,8 @@
 """Fakes of an attribution: as structured as the map itself, but in the wrong places.
 
 A map over a picture is rolled, turned and mirrored as a whole, and one over time rolled and reversed, since random
-pixels are too weak an opponent: smooth noise beats them half of the time. Other values change places at random; where the players are few, every arrangement
-is tried.
+pixels are too weak an opponent: smooth noise beats them half of the time. Other values change places at random; where
+the players are few, every arrangement is tried.
 Reference: Fisher (1935), the permutation test: under chance the map is one more draw among its copies, so that
 p = (1 + copies as good) / (1 + copies).
 """
