@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from explainers.engine.run import Run
     from model_zoo.model import Model
 
+SHOWN = 40  # words of which the groups are told
 Worth = Callable[[np.ndarray], np.ndarray]
 
 
@@ -83,6 +84,7 @@ def explain(
         settled=settled,
         absence=_blurred(params.blur) if params.blur and sample.modality == "image" else "",
         flavour=f"grouped (Owen values), {sum(map(len, heard)):,} evaluations",
+        notes=(_grouped(sample, players),),
     )
 
 
@@ -145,6 +147,19 @@ def clustering(text: str, where: list[tuple[int, int]]) -> np.ndarray:
         return {"input_ids": list(range(len(places))), "offset_mapping": places}
 
     return Text(pieces, mask_token=0).clustering(text)
+
+
+def _grouped(sample: Sample, players: Players) -> str:
+    """The tree in words: another tree would share the credit otherwise."""
+    if sample.modality == "image":
+        return "The picture was halved again and again along its longer side; other groups would share otherwise."
+    if players.count > SHOWN:
+        return "Neighbouring words were joined along the punctuation; other groups would share the credit otherwise."
+    where = spans(sample, players)
+    groups = [" ".join(sample.view.text[slice(*one)].split()) for one in where]
+    for left, right, *_ in clustering(sample.view.text, where):
+        groups.append(f"[{groups[int(left)]} {groups[int(right)]}]")
+    return f"Grouped as {groups[-1]}; other groups would share the credit otherwise."
 
 
 def _blurred(width: int) -> str:

@@ -163,6 +163,9 @@ def test_partition_shap_says_that_it_is_grouped() -> None:
     model = model_zoo.load("bilstm_reviews")
     found = explainers.explain(model, "The fabric is soft and the fit is lovely.", "partition_shap", max_evals=60)
     assert "grouped (Owen values)" in found.flavour
+    assert "Grouped as [" in found.notes[0]
+    assert found.notes[0].count("[") == found.players.count - 1
+    assert "fabric" in found.notes[0]
 
 
 def test_exact_shapley_values_take_two_to_the_players() -> None:
