@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from explainers import credits as ledger
-from explainers.comparing import kind, shares
+from explainers.comparing import kind, shares, told_apart
 from explainers.credits import Credit, intensities
 from explainers.figures import SPAN, Picture, Scale, _style, bars, image, pictures, text
 from explainers.figures._maps import visible
@@ -43,7 +43,7 @@ class Beside:
     unit: str
     full: Scale
     order: tuple[int, ...]  # a table's columns that are shown, the weightiest first
-    beyond: tuple[str, ...]  # titles of those that go well beyond full colour
+    beyond: tuple[str, ...]  # names of those that go well beyond full colour
 
     @property
     def sentence(self) -> str:
@@ -79,8 +79,9 @@ def beside(explanations: Sequence[Explanation]) -> Beside:
     extents = [_style.extent(one) for one in found]
     full.low, full.high = min(low for low, _ in extents), max(high for _, high in extents)
     colours = first.sample.modality != "tabular"
-    beyond = [one.title for one, limit in zip(found, limits, strict=True) if colours and limit > 1.01 * full]
-    return Beside(found, unit, full, _order(found), tuple(dict.fromkeys(beyond)))
+    names = zip(told_apart(found), limits, strict=True)
+    beyond = tuple(name for name, limit in names if colours and limit > 1.01 * full)
+    return Beside(found, unit, full, _order(found), beyond)
 
 
 def cell(found: Beside, place: int) -> Picture:

@@ -105,7 +105,7 @@ def draw_targets(card: ModelCard, chosen: Selection, look: Look, now: Compared) 
                 key=f"compare/output/{card.id}",
             )
             now = replace(now, output=st.session_state[f"compare/output/{card.id}"])
-    if len(now.targets) > 1 and card.task != "regression":
+    if len(now.targets) > 1 and card.task != "regression" and now.view != "baselines":
         st.session_state.setdefault(f"compare/margin/{key}", now.margin)
         first, second = (look.prediction.labels[one] for one in now.targets[:2])
         st.toggle(plain(f"Also why {first} rather than {second}"), key=f"compare/margin/{key}")

@@ -84,7 +84,7 @@ def reasons(chosen: Selection) -> None:
     found: GoodSet = kept["found"]
     picked = "".join(f"<li><b>{escape(one.method.title)}</b> {escape(one.reason)}</li>" for one in found.picks)
     others = "".join(f"<li><b>{escape(one.method.title)}</b> {escape(one.reason)}</li>" for one in found.left)
-    each = f" Times are for one of the {kept['targets']} rows." if kept["targets"] > 1 else ""
+    each = f" Times are for one of the {kept['targets']} rows of the grid." if kept["targets"] > 1 else ""
     summary = f"{found.sentence}{each}"
     with st.container(border=True, key="compare-reasons", gap="xsmall"):
         st.html(
