@@ -75,6 +75,13 @@ class Backend:
         """A check-up of a model on an input."""
         return self._ask(("doctor", model, owner, digest), lambda: self.runtime.doctor(model, digest, owner))
 
+    def examined(self, owner: str, model: str) -> Diagnosis | None:
+        """What a check-up found, if one was made; it is not asked for."""
+        with self._lock:
+            made = [one for key, one in self._asked.items() if key[:3] == ("doctor", model, owner) and one.done()]
+        found = [one.result() for one in made if not one.cancelled() and one.exception() is None]
+        return found[-1] if found else None
+
     def host(self) -> Host:
         """What this machine can hold a stranger's model with; it does not change while the server runs."""
         with self._lock:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Container, Iterable
 
 import streamlit as st
 
+from app import state
+from app.backend import shared
 from app.components.guard import guarded
 from app.components.markup import caption, escape, plain
 from explainers import registry
@@ -49,6 +51,14 @@ def matching(methods: Iterable[Method], text: str) -> list[Method]:
     return found
 
 
+def reasons(card: ModelCard) -> dict[str, str]:
+    """Why methods do not apply to this model, by their ids: what its card says, and its check-up where one was made."""
+    known = shared().examined(state.owner(), card.id)
+    found = {one.method: one.reason for one in (known.methods if known is not None else ()) if one.reason}
+    told = {one.id: one.why_not(card) for one in registry.methods()}
+    return found | {id: reason for id, reason in told.items() if reason is not None}
+
+
 def _open() -> None:
     st.session_state[OPEN] = True
     st.session_state[SEARCH] = ""
@@ -62,23 +72,24 @@ def _dialog(card: ModelCard, picked: Picked, toggle: Toggle) -> None:
     @st.dialog("Methods", width="large", on_dismiss=_close)
     @guarded
     def dialog() -> None:
-        text = st.text_input(
-            "Search",
-            key=SEARCH,
-            placeholder="Search by name or by what it does, such as SHAP, word, region",
-            icon=":material/search:",
-            label_visibility="collapsed",
-            live=True,
-        )
-        listed = matching(registry.methods(), text or "")
-        fitting = [one for one in listed if one.why_not(card) is None]
+        with st.container(horizontal=True, vertical_alignment="center", key="picking-top"):
+            text = st.text_input(
+                "Search",
+                key=SEARCH,
+                placeholder="Search by name or by what it does, such as SHAP, word, region",
+                icon=":material/search:",
+                label_visibility="collapsed",
+                live=True,
+            )
+            st.button("Done", key="picked", type="primary", on_click=_close)
+        listed, wrong = matching(registry.methods(), text or ""), reasons(card)
+        fitting = [one for one in listed if one.id not in wrong]
         families = [[one for one in fitting if one.family == family] for family in FAMILIES]
         _families([one for one in families if one], picked(), toggle)
         if not fitting:
             caption("No method that explains this model is called so." if text else "No method explains this model.")
-        _others(card, listed)
-        if st.button("Done", key="picked", type="primary"):
-            _close()
+        _others(card, [(one.title, wrong[one.id]) for one in listed if one.id in wrong])
+        if st.session_state.get(OPEN) is None:
             st.rerun()
 
     dialog()
@@ -105,14 +116,11 @@ def _method(one: Method, picked: bool, toggle: Toggle) -> None:
         st.html(f'<div class="as-quiet">{escape(one.summary)}</div>')
 
 
-def _others(card: ModelCard, listed: list[Method]) -> None:
+def _others(card: ModelCard, left: list[tuple[str, str]]) -> None:
     """Those that do not apply, each with the sentence why, and those that did not load."""
-    reasons = [(one.title, one.why_not(card)) for one in listed if one.why_not(card) is not None]
-    broken = registry.broken()
-    if not reasons and not broken:
-        return
-    count = len(reasons) + len(broken)
-    with st.expander(f"{count} that {'do' if count > 1 else 'does'} not apply to {plain(card.title)}", key="others"):
-        told = [f"<dt>{escape(title)}</dt><dd>{escape(reason)}</dd>" for title, reason in reasons]
-        told += [f"<dt>{escape(one.name)}</dt><dd>It did not load: {escape(one.reason)}</dd>" for one in broken]
-        st.html(f'<dl class="as-others">{"".join(told)}</dl>')
+    left += [(one.name, f"It did not load: {one.reason}") for one in registry.broken()]
+    if left:
+        does = "do" if len(left) > 1 else "does"
+        with st.expander(f"{len(left)} that {does} not apply to {plain(card.title)}", key="others"):
+            told = "".join(f"<dt>{escape(title)}</dt><dd>{escape(reason)}</dd>" for title, reason in left)
+            st.html(f'<dl class="as-others">{told}</dl>')

@@ -139,5 +139,6 @@ def _curves(found: Explanation, key: str) -> None:
     if picture is None:
         return
     with st.expander("Deletion and insertion curves", key=f"curves/{key}"):
-        st.plotly_chart(picture.content, key=f"plot/{key}/curves", config=figures.CONFIG, alt=picture.title)
+        bare = figures.CONFIG | {"displayModeBar": False}  # it would lie over the titles of panels that are so narrow
+        st.plotly_chart(picture.content, key=f"plot/{key}/curves", config=bare, alt=picture.title)
         caption(picture.caption)

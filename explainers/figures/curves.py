@@ -100,8 +100,8 @@ def _hovers(
 
 
 def _across(domain: list[float], explanation: Explanation) -> dict[str, Any]:
-    marks = {"domain": domain, "range": [0, 100], "tickvals": [0, 50, 100], "ticktext": ["0", "50", "100 %"]}
-    return AXIS | marks | {"title": _title(f"of the {explanation.players.kind}")}
+    marks = {"domain": domain, "range": [0, 100], "tickvals": [0, 50, 100], "ticktext": ["0", "50", "100"]}
+    return AXIS | marks | {"title": _title(f"% of the {explanation.players.kind}")}
 
 
 def _title(text: str) -> dict[str, Any]:

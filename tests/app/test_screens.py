@@ -11,13 +11,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visiting import ME, html, open_screen, pick, picked
 
-from app import broken, config
+from app import backend, broken, config
 from app.commands import doctor
 from app.components import export, headline, picking, seen, standing
 from app.components.markup import escape, plain
 from app.screens import screens
 from app.state import Selection
 from explainers import record, registry, words
+from explainers.diagnosis import Suited
 from explainers.runtime.types import Job, Request
 from explainers.types import Check, Verdict
 from model_zoo import catalogue, opening
@@ -476,6 +477,19 @@ def test_methods_are_picked_in_a_dialog(runtime) -> None:
         at.button(key=f"drop/{id}").click().run()
     assert at.button(key="run").disabled
     assert "Choose at least one method." in html(at)
+
+
+def test_what_the_check_up_refuses_is_not_offered(runtime) -> None:
+    model = MODALITIES["image"]
+    data, name = catalogue.read_example("coffee")
+    at = open_screen(model=model, input=runtime.put(data, name))
+    diagnosis = backend.shared().doctor(ME, model, None).result()
+    wrong = Suited("lrp", "LRP", "It has <GELU>, which no rule covers.")
+    runtime.doctor = lambda model, digest, owner: replace(diagnosis, methods=(wrong,))
+    backend.shared().doctor(ME, model, "another").result()
+    at.button(key="add-methods").click().run()
+    assert "pick/lrp" not in {one.key for one in at.checkbox}
+    assert "It has &lt;GELU&gt;, which no rule covers." in html(at)
 
 
 def test_methods_are_found_by_all_their_names() -> None:
