@@ -47,7 +47,7 @@ SAID = {
 
 
 def overall(checks: Iterable[Check]) -> Check:
-    """The worst of the checks that ran, never an average; those that are no core of it can only lower it.
+    """The worst of the core checks that ran, never an average; the others can only lower it, to doubtful.
 
     What holds by construction counts for nothing, so it is not among those that ran.
     """
@@ -61,10 +61,11 @@ def overall(checks: Iterable[Check]) -> Check:
     if worst is None:
         stuck = any(one.verdict is Verdict.UNTESTABLE for one in core)
         worst = Verdict.UNTESTABLE if stuck else Verdict.NOT_RUN
-    lowered = _worst([one for one in given if one.id in beside and one.verdict in (Verdict.DOUBTFUL, Verdict.BAD)])
-    if lowered is Verdict.BAD or (lowered is Verdict.DOUBTFUL and worst is not Verdict.BAD):
-        worst = lowered
-    because = [one.label.lower() for one in given if one.verdict is worst and worst in (Verdict.DOUBTFUL, Verdict.BAD)]
+    lowering = [one for one in given if one.id in beside and one.verdict in (Verdict.DOUBTFUL, Verdict.BAD)]
+    if lowering and worst is not Verdict.BAD:
+        worst = Verdict.DOUBTFUL
+    because = [one.label.lower() for one in core if one.verdict is worst and worst in (Verdict.DOUBTFUL, Verdict.BAD)]
+    because += [one.label.lower() for one in lowering if worst is Verdict.DOUBTFUL]
     told = f" ({_listed(because)})" if because else ""
     more = sum(one.id in beside and one.verdict in RAN for one in given)
     counted = f"{len(ran)} of the {len(core)} tests that it rests on ran" + (f", and {more} more" if more else "")
