@@ -46,7 +46,7 @@ SOFTMAXES = {"Softmax", "SafeSoftmax"}
 GATES = {"Sigmoid", "Hardsigmoid", "Rsqrt", "Reciprocal", "Hardtanh"}
 RAISED_GATES = {"Erf", "Tanh"}  # a gate once a constant is added: 1 + erf(a)
 THROUGH = MOVES - {"Add", "Sub", "Rsub"}
-WRITTEN = {"copy", "relu", "zero", "fill", "masked_fill", "add", "sub"}  # into a part of a tensor, without a rule of their own
+WRITTEN = {"copy", "relu", "zero", "fill", "masked_fill", "add", "sub"}  # into a part of a tensor, which has no rule
 ATTENTION = "ScaledDotProduct"
 
 PRODUCT = "a product of more than two numbers that all depend on the input"
