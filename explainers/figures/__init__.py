@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from explainers.figures._style import CONFIG, extent, limit
 from explainers.sentence import warning
-from explainers.types import Explanation
+from explainers.types import Explanation, Verdict
 
 __all__ = ["CONFIG", "Picture", "Scale", "main", "pictures", "scale", "scales"]
 
@@ -64,7 +64,9 @@ def pictures(explanation: Explanation, scale: float | None = None) -> tuple[Pict
     """All pictures of an explanation, the main one first: each file in this folder that `draws` it adds its own."""
     found = []
     bad = warning(explanation)
-    warns = f"Do not rely on this picture: {bad}." if bad else ""
+    worst = explanation.overall.verdict is Verdict.BAD
+    stern = "Do not rely on this picture" if worst else "Read this picture with care"
+    warns = f"{stern}: {bad}." if bad else ""
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda one: one.name):
         if module.name.startswith("_"):
             continue

@@ -80,12 +80,12 @@ def test_all_lines_of_evidence_stand_in_the_report_with_their_curves():
     explanation = handmade.tested(handmade.image())
     found = _own(report.html((explanation,)))
     for words in (
-        "<strong>Do not rely on this explanation</strong> (repeats); 3 of the 4 tests",
+        "Read this explanation with care (repeats and second opinion); 3 of the 4 tests",
         "Beats chance: good",
         "Reads the model: could not be tested",
         "Repeats: bad",
         "Second opinion: doubtful",
-        "Do not rely on this picture: the strongest parts change when it is run again.",
+        "Read this picture with care: the strongest parts change when it is run again.",
         "Parts taken away and put back",
         "dashed, the picture &lt;blurred&gt;.",
     ):

@@ -50,7 +50,7 @@ def test_curves_are_kept_in_a_record(tmp_path) -> None:
 def test_bad_evidence_stands_in_every_picture() -> None:
     found = figures.pictures(handmade.tested(handmade.text()))
     assert len(found) > 1
-    wanted = "Do not rely on this picture: the strongest parts change when it is run again."
+    wanted = "Read this picture with care: the strongest parts change when it is run again."
     assert {one.warning for one in found} == {wanted}
     assert {one.warning for one in figures.pictures(handmade.text())} == {""}
 
