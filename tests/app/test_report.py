@@ -80,7 +80,7 @@ def test_all_lines_of_evidence_stand_in_the_report_with_their_curves():
     explanation = handmade.tested(handmade.image())
     found = _own(report.html((explanation,)))
     for words in (
-        "Read this explanation with care (repeats and second opinion); 3 of the 4 tests",
+        "Read this explanation with care (settled, repeats and second opinion); 3 of the 4 tests",
         "Beats chance: good",
         "Reads the model: could not be tested",
         "Repeats: bad",
