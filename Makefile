@@ -44,6 +44,7 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks.explain_screen
 	$(BIN)/python -m benchmarks.against_libraries
+	$(BIN)/python -m benchmarks.evidence
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info
