@@ -29,7 +29,7 @@ from explainers.types import (
     Verdict,
     validate,
 )
-from model_zoo.types import Players, Reference, Sample, Target, UserError
+from model_zoo.types import Players, Reference, Sample, Target, UserError, quoted
 
 if TYPE_CHECKING:
     from model_zoo.model import Model
@@ -235,7 +235,11 @@ def _maker(
     maker: Maker = method
 
     def redo(other: Model, sample: Sample, run: Run) -> np.ndarray:
-        return _given(other, sample, maker(other, sample, target, run.seed), players)[1]
+        try:
+            made = maker(other, sample, target, run.seed)
+        except Exception as error:  # somebody's own function may raise anything
+            raise UserError(f"the method that was given failed; it said: {quoted(error)}.") from error
+        return _given(other, sample, made, players)[1]
 
     return GIVEN, redo
 
@@ -275,7 +279,7 @@ def _given(model: Model, sample: Sample, values: Any, players: str | Players | N
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().numpy()
     try:
-        found = np.asarray(values, dtype=np.float64)
+        found = np.asarray([] if values is None else values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise UserError(f"Values are numbers, one a player; {type(values).__name__} came.") from error
     if not np.isfinite(found).all():

@@ -55,15 +55,17 @@ def _same_method(case: Case) -> tuple[Verdict, str, float | None]:
     own = regions(case.values, case.players)
     wanted = COPIES if case.players.count > FEW else MORE
     alike: list[float] = []
-    refused = 0
+    refused = ""
     for copy in _copies(case, wanted):
         try:
             found = case.again(case.run.seed, model=copy)
-        except UserError:  # a random copy may be one that the method cannot explain
-            refused += 1
+        except UserError as error:  # a random copy may be one that the method cannot explain
+            refused = str(error)
             continue
         alike.append(rank_correlation(own, regions(found, case.players)))
     known = [one for one in alike if not np.isnan(one)]
+    if not alike:
+        return Verdict.UNTESTABLE, f"Copies with random weights could not be explained: {refused}", None
     if not known:
         return Verdict.UNTESTABLE, "Copies with random weights give empty maps, so there is nothing to compare.", None
     value = float(np.mean(known))

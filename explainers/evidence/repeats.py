@@ -39,13 +39,15 @@ def judge(found: Found) -> Check:
 
     first = regions(case.values, case.players, CELLS)
     kept = runs = 0
+    refused = ""
     moved: list[float] = []
     source = np.random.default_rng([case.run.seed, 5])
     for turn in range(RUNS):
         sample = _noisy(case, source)
         try:
             values = case.again(case.run.seed + 1 + turn, sample=sample)
-        except UserError:
+        except UserError as error:
+            refused = str(error)
             continue
         again = regions(values, case.players, CELLS)
         runs += 1
@@ -58,7 +60,7 @@ def judge(found: Found) -> Check:
                 evaluations=case.spent() - before,
             )
     if not runs:
-        return _check(Verdict.UNTESTABLE, "The method refused every input that was changed a little.")
+        return _check(Verdict.UNTESTABLE, f"The explanation could not be made once more: {refused}")
     return _judged(kept, runs, count, moved, case, case.spent() - before)
 
 

@@ -160,7 +160,8 @@ def test_captum_deep_lift_shap(name: str) -> None:
 @pytest.mark.parametrize("name", [*PLAIN, *POOLED, *DIRECTLY])
 @pytest.mark.filterwarnings("ignore")  # shap's own
 def test_shap_deep_explainer(name: str) -> None:
-    shap = pytest.importorskip("shap")
+    import shap
+
     picture = name not in PLAIN
     net = {**PLAIN, **POOLED, **DIRECTLY}[name]()
     x = PICTURE.astype(np.float32) if picture else X
@@ -260,7 +261,8 @@ def test_an_activation_after_another_and_a_way_around_one() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_small_outputs_are_checked_by_their_own_size() -> None:
     """shap's check allows .01 whatever the output: with the wrong sign it passes, and ours are right."""
-    shap = pytest.importorskip("shap")
+    import shap
+
     net = Written(WRITTEN["F.relu"])
     with torch.no_grad():
         net.out.weight.mul_(1e-3)

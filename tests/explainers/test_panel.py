@@ -156,6 +156,20 @@ def test_standard_errors_that_are_given_are_judged() -> None:
     assert noisy["settled"].verdict is Verdict.BAD
 
 
+def test_somebodys_own_method_may_fail() -> None:
+    def broken(model: object, sample: object, target: object, seed: int) -> np.ndarray:
+        raise ZeroDivisionError("by zero")
+
+    panel = explainers.check(_table(), X, np.arange(8.0), method=broken)
+    for line in ("reads_the_model", "repeats"):
+        assert panel[line].verdict is Verdict.UNTESTABLE
+        assert "the method that was given failed; it said: by zero." in panel[line].sentence
+    short = explainers.check(_table(), X, np.arange(8.0), method=lambda *given: np.ones(2), lines=["repeats"])
+    assert "an array of shape (2,) came" in short["repeats"].sentence
+    with pytest.raises(UserError, match="Values are one a player"):
+        explainers.check(_table(), X, None)
+
+
 # -- what cannot be tested ---------------------------------------------------------------------------------------------
 
 
