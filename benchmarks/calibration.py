@@ -32,6 +32,7 @@ import watermarked
 
 TEXT = "the plot was dull but every actor gave a warm and funny show that night in town"
 WORDS = TEXT.split()
+FIRST = [0]  # the first seed of models and inputs: other cases than those on which the lines were made
 SAMPLED = {
     "kernel_shap": {"nsamples": 400},
     "leverage_shap": {},
@@ -72,7 +73,7 @@ class Bag(torch.nn.Module):
 
 def tables(count: int) -> Iterator[Judged]:
     """Networks on 6 to 12 columns; right are Shapley values by enumeration."""
-    for seed in range(count):
+    for seed in range(FIRST[0], FIRST[0] + count):
         rng = np.random.default_rng(seed)
         d = int(rng.integers(6, 13))
 
@@ -95,7 +96,7 @@ def tables(count: int) -> Iterator[Judged]:
 
 def texts(count: int) -> Iterator[Judged]:
     """Bags of words of 8 to 12 words; right are Shapley values by enumeration."""
-    for seed in range(count):
+    for seed in range(FIRST[0], FIRST[0] + count):
         rng = np.random.default_rng(seed)
         text = " ".join(rng.permutation(WORDS)[: int(rng.integers(8, 13))])
 
@@ -122,7 +123,7 @@ def trees(count: int) -> Iterator[Judged]:
     """Boosted trees on 8 columns; right are tree SHAP's values."""
     import xgboost
 
-    for seed in range(count):
+    for seed in range(FIRST[0], FIRST[0] + count):
         rng = np.random.default_rng(seed)
         rows = rng.normal(size=(300, 8))
         truth = rows @ rng.normal(size=8) + rows[:, 0] * rows[:, 1] + np.maximum(rows[:, 2], 0)
@@ -138,7 +139,7 @@ def trees(count: int) -> Iterator[Judged]:
 
 def pictures(count: int) -> Iterator[Judged]:
     """A CNN with a planted mark; right are integrated gradients from zero, whose sum and place are known."""
-    test = watermarked.pictures(4 * count, 77)
+    test = watermarked.pictures(4 * count, 77 + FIRST[0])
     model, shuffled = watermarked.trained(), watermarked.trained(2, shuffled=True)
     for place in np.flatnonzero(test.labels)[:count]:
         rng = np.random.default_rng(int(place))
@@ -268,7 +269,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", help="write the counts to this file")
     parser.add_argument("--quick", action="store_true", help="a tenth of the cases")
+    parser.add_argument("--first", type=int, default=0, help="the first seed: another one gives other cases")
     chosen = parser.parse_args()
+    FIRST[0] = chosen.first
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     share = 10 if chosen.quick else 1

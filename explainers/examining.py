@@ -150,7 +150,9 @@ def check(
     from explainers import explaining
 
     asked = wanted(lines)
+    said = None  # of an explanation of ours: how far it settled
     if isinstance(values, Explanation):
+        said = next((one for one in values.evidence if one.id == "settled"), None)
         players = values.players if players is None else players
         target = values.target if target is None and output is None else target
         if baseline is None and background is None and values.reference is not None:
@@ -171,7 +173,7 @@ def check(
         spec, redo = _maker(model, aim, who, reference, method, params)
         explained = float(run.evaluator.values(sample.x[None], aim)[0])
         start = float(run.evaluator.values(reference.rows, aim).mean())
-        spec = replace(spec, completeness=_promise(spec, additive, mine, explained - start))
+        spec = replace(spec, completeness=_promise(spec, additive, mine, explained - start), source="")
         settled = None
         if errors is not None:
             from explainers.engine.libraries import largest_error
@@ -191,7 +193,8 @@ def check(
             redo,
         )
         attribution = Attribution(mine, std_error=errors, settled=settled)
-        return panel(Found(spec, attribution, aim, explained, start, case), asked)
+        found = panel(Found(spec, attribution, aim, explained, start, case), asked)
+        return found if said is None else Panel(said if one.id == said.id else one for one in found)
 
 
 def _never(*_: Any) -> Attribution:

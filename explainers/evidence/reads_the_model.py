@@ -143,8 +143,14 @@ def _quick(case: Case, model: Model) -> np.ndarray:
     """A quick map of our own, of regions or players: integrated gradients, else what leaving out one player changes."""
     from explainers.engine.own import quick_map
 
+    if model is case.model:
+        return quick_map(case)
+    other = case.on(model)
     with model.frozen():
-        return quick_map(case if model is case.model else case.on(model))
+        found = quick_map(other)
+    case.evaluator.forward += other.evaluator.forward
+    case.evaluator.backward += other.evaluator.backward
+    return found
 
 
 def _likeness(given: np.ndarray, own: np.ndarray) -> float:

@@ -18,7 +18,7 @@ def judge(found: Found) -> Check:
     """Turn a method's own account of its convergence into a verdict."""
     settled = found.attribution.settled
     if settled is None and found.method.source == "":
-        says = "How these values were made is not known, and so neither is whether more work would move them."
+        says = "How far these values had settled was not said, so whether more work would move them is not known."
         return _check(Verdict.NOT_APPLICABLE, says)
     if settled is None:
         return _check(

@@ -170,6 +170,19 @@ def test_somebodys_own_method_may_fail() -> None:
         explainers.check(_table(), X, None)
 
 
+def test_an_explanation_of_ours_keeps_what_it_said_of_itself() -> None:
+    found = explainers.explain(_table(), X, "integrated_gradients")
+    panel = explainers.check(_table(), X, found, lines=())
+    assert panel["settled"] == found.evidence[1]
+    bare = explainers.check(_table(), X, found.values, method="integrated_gradients", lines=())
+    assert "was not said" in bare["settled"].sentence
+
+
+def test_evaluations_of_random_copies_are_counted() -> None:
+    check = explainers.check(_table(), X, np.arange(8.0) - 3, lines=["reads_the_model"])["reads_the_model"]
+    assert check.evaluations == 20 * 17 * 3  # the model and 19 copies, 17 points, forward and back
+
+
 # -- what cannot be tested ---------------------------------------------------------------------------------------------
 
 
